@@ -1,0 +1,1 @@
+"""HTTP: one router a resource. Parses, calls, encodes; decides nothing."""

@@ -1,0 +1,129 @@
+"""The body of ``POST /v1/responses``. What each field does: docs/compatibility.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from tools_runtime.protocol.base import StrictWire
+from tools_runtime.protocol.items import InputItem
+from tools_runtime.protocol.tools import Tool, ToolChoice
+
+Includable = Literal[
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+]
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+
+
+class ReasoningOptions(StrictWire):
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class TextFormat(StrictWire):
+    type: Literal["text"] = "text"
+
+
+class JsonObjectFormat(StrictWire):
+    type: Literal["json_object"]
+
+
+class JsonSchemaFormat(StrictWire):
+    type: Literal["json_schema"]
+    name: str = Field(max_length=64)
+    schema_: dict[str, Any] = Field(alias="schema", serialization_alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+    def wire(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+Format = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
+
+
+class TextOptions(StrictWire):
+    format: Format = Field(default_factory=TextFormat)
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class StreamOptions(StrictWire):
+    include_obfuscation: bool = True
+
+
+class ConversationRef(StrictWire):
+    id: str
+
+
+def _shape(value: Any) -> str:
+    return "text" if isinstance(value, str) else "items"
+
+
+Input = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[InputItem], Tag("items")],
+    Discriminator(_shape),
+]
+Conversation = Annotated[
+    Annotated[str, Tag("text")] | Annotated[ConversationRef, Tag("items")],
+    Discriminator(_shape),
+]
+
+
+class CreateResponse(StrictWire):
+    """One request. A field that is not declared here is refused as ``Unknown parameter``."""
+
+    model: str | None = None
+    input: Input = Field(default_factory=list)
+    instructions: str | None = None
+    tools: list[Tool] = Field(default_factory=list, max_length=128)
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool = True
+    max_tool_calls: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    reasoning: ReasoningOptions | None = None
+    text: TextOptions = Field(default_factory=TextOptions)
+    metadata: Metadata | None = None
+    store: bool | None = None
+    previous_response_id: str | None = None
+    conversation: Conversation | None = None
+    include: list[Includable] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    background: bool | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = Field(default=None, max_length=128)
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None = None
+    # Refused by name in engine.prepare: they are declared so that the refusal says why.
+    prompt: dict[str, Any] | None = None
+    moderation: dict[str, Any] | None = None
+    context_management: list[dict[str, Any]] | None = None
+
+    @property
+    def stored(self) -> bool:
+        """Whether the response is kept; OpenAI's default is to keep it."""
+        return self.store is not False
+
+    @property
+    def conversation_id(self) -> str | None:
+        return self.conversation.id if isinstance(self.conversation, ConversationRef) else self.conversation

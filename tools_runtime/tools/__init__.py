@@ -1,0 +1,114 @@
+"""Hosted tools: what the model can call and this server runs itself. One tool a file (or folder) beside this one.
+
+Three objects, from the longest-lived to the shortest:
+
+* ``HostedTool`` lives as long as the server. It knows its backends and what old items of its kind look like to a model.
+* ``BoundTool`` is a tool with one request's options. ``HostedTool.bind`` makes it, and refuses what can be refused.
+* ``HostedCall`` is one call by the model: it owns one output item, writes that item's events, and runs the work.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from tools_runtime.protocol.events import Event, OutputItemAdded, OutputItemDone
+from tools_runtime.protocol.items import HostedItem, Item
+from tools_runtime.protocol.prompt import Function, PromptItem
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.protocol.tools import HostedToolParam
+from tools_runtime.tools.sources import Sources
+
+Emit = Callable[[Event], None]
+"""Appends an event to the run's log. Never blocks; the accumulator numbers the event."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a tool may know of the run that it serves.
+
+    ``history`` are the items before this response's output, oldest first, with all their fields (results, outputs …).
+    ``sources`` collects what the model is shown and may cite.
+    """
+
+    owner: str
+    response_id: str
+    request: CreateResponse
+    history: Sequence[Item]
+    sources: Sources
+
+
+class HostedTool(Protocol):
+    """One hosted tool of this server."""
+
+    types: tuple[str, ...]
+    """The ``type``s under which a request may ask for it."""
+    item_type: str
+    """The ``type`` of the items that its calls leave."""
+
+    async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
+        """The tool with a request's options. Raises ``ApiError`` for what can be refused before the first event
+        (an unknown vector store, say), naming the field below ``param`` (e.g. ``tools[0]``)."""
+        ...
+
+    def render(self, item: Any, sources: Sources) -> list[PromptItem]:
+        """An old item of ``item_type`` as the function call and output that a model is shown. Adds its sources."""
+        ...
+
+
+class BoundTool(Protocol):
+    """A hosted tool as one request configured it."""
+
+    type: str
+    """The ``type`` that the request used."""
+    echo: dict[str, Any]
+    """The tool as the response object shows it, with defaults filled in."""
+    functions: tuple[Function, ...]
+    """The functions that the model sees. The first is the one that ``tool_choice`` forces."""
+    instructions: str | None
+    """What the model must be told once, beside the functions' descriptions."""
+
+    def call(self, function: str, emit: Emit) -> HostedCall:
+        """Begins a call of one of ``functions``. Cheap; opens nothing."""
+        ...
+
+
+class HostedCall(ABC):
+    """One call. The engine feeds it the arguments as the model writes them, then runs it.
+
+    Subclasses call ``open`` once, then emit their progress events, change ``item``, and call ``close`` once.
+    """
+
+    def __init__(self, emit: Emit, item: HostedItem) -> None:
+        self.emit = emit
+        self.item = item
+        self._state: Literal["unopened", "open", "closed"] = "unopened"
+
+    @property
+    def item_id(self) -> str:
+        assert self.item.id is not None
+        return self.item.id
+
+    def open(self) -> None:
+        """Emits ``output_item.added``. Does nothing when the item is open already."""
+        if self._state == "unopened":
+            self._state = "open"
+            self.emit(OutputItemAdded(item=self.item.model_copy()))
+
+    def close(self, status: Literal["completed", "incomplete", "failed"]) -> None:
+        """Emits ``output_item.done`` with the item's final fields. Does nothing when the item is not open."""
+        if self._state == "open":
+            self._state = "closed"
+            self.item.status = status
+            self.emit(OutputItemDone(item=self.item.model_copy()))
+
+    def argument_delta(self, delta: str) -> None:  # noqa: B027 (most tools wait for the whole arguments)
+        """A piece of the arguments' JSON, as the model writes it. Must not raise."""
+
+    @abstractmethod
+    async def run(self, arguments: str) -> str:
+        """Does the work and returns the text that the model is given. ``arguments`` is the whole JSON as the model
+        wrote it: it may be malformed or lack fields. What goes wrong is said in the item's status and in the text;
+        an exception is a bug, which the engine turns into a failed item. Cancelled when the run is."""
