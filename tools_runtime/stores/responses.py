@@ -1,0 +1,161 @@
+"""Responses and their items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, not_, select, update
+
+from tools_runtime.stores import Cursor, Page, StoredItem, StoredResponse
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.schema import conversations, items, responses
+
+# Bound by name throughout, so that each statement is compiled once in the life of the process.
+_OWNED = and_(responses.c.owner == bindparam("of"), responses.c.id == bindparam("this"))
+_GET = select(responses).where(_OWNED)
+_DELETE = delete(responses).where(_OWNED)
+_INSERT = insert(responses)
+_INSERT_ITEMS = insert(items)
+_ITEMS_OF = (
+    select(items.c.id, items.c.data, items.c.output)
+    .where(items.c.owner == bindparam("of"), items.c.response_id == bindparam("this"))
+    .order_by(items.c.key)
+)
+_KEEP_CONVERSATION_ITEMS = (
+    update(items)
+    .where(
+        items.c.owner == bindparam("of"),
+        items.c.response_id == bindparam("this"),
+        items.c.conversation_id.is_not(None),
+    )
+    .values(response_id=None)
+)
+_CONVERSATION_EXISTS = select(conversations.c.id).where(
+    conversations.c.owner == bindparam("of"), conversations.c.id == bindparam("this")
+)
+_ITEM = (
+    select(items.c.data)
+    .where(items.c.owner == bindparam("of"), items.c.id == bindparam("this"))
+    .order_by(items.c.key.desc())
+    .limit(1)
+)
+
+
+def _chain() -> Select[Any]:
+    """The ids of the response and of all that it continues. A deleted one ends the chain."""
+    chain = select(responses.c.id, responses.c.previous_response_id).where(_OWNED).cte("chain", recursive=True)
+    earlier = responses.alias("earlier")
+    step = select(earlier.c.id, earlier.c.previous_response_id).where(
+        earlier.c.owner == bindparam("of"), earlier.c.id == chain.c.previous_response_id
+    )
+    return select(chain.union(step).c.id)
+
+
+# Keys grow and a response is continued only when it is complete, so their order is that of the chain.
+_CHAIN_ITEMS = select(items.c.key, items.c.id, items.c.data).where(
+    items.c.owner == bindparam("of"), items.c.response_id.in_(_chain())
+)
+_CONTEXT = _CHAIN_ITEMS.order_by(items.c.key)
+_CHAIN_INPUT = _CHAIN_ITEMS.where(not_(and_(items.c.response_id == bindparam("this"), items.c.output)))
+
+
+class ResponseStore:
+    """Stored responses. A response has two lists of items, its input and its output."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, response: StoredResponse) -> None:
+        """Inserts the response or replaces the one with its id. Where it has a ``conversation_id``, its items join that
+        conversation, in the same transaction; a conversation deleted meanwhile is no error."""
+        key = {"of": response.owner, "this": response.id}
+
+        def work(connection: Connection) -> None:
+            conversation = response.conversation_id
+            if conversation is not None:
+                conversation = connection.scalar(_CONVERSATION_EXISTS, {"of": response.owner, "this": conversation})
+            connection.execute(_DELETE, key)
+            connection.execute(
+                _INSERT,
+                {
+                    "id": response.id,
+                    "owner": response.owner,
+                    "created_at": response.created_at,
+                    "status": response.status,
+                    "previous_response_id": response.previous_response_id,
+                    "conversation_id": response.conversation_id,
+                    "body": response.body,
+                },
+            )
+            rows = [*_rows(response, response.input, False), *_rows(response, response.output, True)]
+            if rows:
+                connection.execute(_INSERT_ITEMS, [row | {"conversation_id": conversation} for row in rows])
+
+        await self._database.write(work)
+
+    async def get(self, owner: str, id: str) -> StoredResponse | None:
+        """The response with its own input and output items."""
+        key = {"of": owner, "this": id}
+
+        def work(connection: Connection) -> StoredResponse | None:
+            row = connection.execute(_GET, key).one_or_none()
+            if row is None:
+                return None
+            parts: tuple[list[StoredItem], list[StoredItem]] = ([], [])
+            for item in connection.execute(_ITEMS_OF, key):
+                parts[item.output].append(StoredItem(item.id, item.data))
+            return StoredResponse(**row._mapping, input=parts[0], output=parts[1])
+
+        return await self._database.read(work)
+
+    async def delete(self, owner: str, id: str) -> bool:
+        """Deletes the response. Items that belong to a conversation stay in it."""
+        key = {"of": owner, "this": id}
+
+        def work(connection: Connection) -> bool:
+            connection.execute(_KEEP_CONVERSATION_ITEMS, key)
+            return connection.execute(_DELETE, key).rowcount > 0
+
+        return await self._database.write(work)
+
+    async def context(self, owner: str, id: str) -> list[bytes] | None:
+        """All items of the chain that ends with the response, oldest first: of each response its input, then its
+        output. None when there is no such response."""
+        key = {"of": owner, "this": id}
+
+        def work(connection: Connection) -> list[bytes] | None:
+            if connection.execute(_GET, key).one_or_none() is None:
+                return None
+            return [row.data for row in connection.execute(_CONTEXT, key)]
+
+        return await self._database.read(work)
+
+    async def input_items(self, owner: str, id: str, cursor: Cursor) -> Page[StoredItem] | None:
+        """A page of what the model was given: the items of the responses before this one, then its own input. None when
+        there is no such response; raises ``ApiError`` for an unknown cursor."""
+        key = {"of": owner, "this": id}
+
+        def work(connection: Connection) -> Page[StoredItem] | None:
+            if connection.execute(_GET, key).one_or_none() is None:
+                return None
+            rows = page(connection, _CHAIN_INPUT.params(key), items.c.key, items.c.id, cursor)
+            return as_page(*rows, lambda row: StoredItem(row.id, row.data), lambda item: item.id)
+
+        return await self._database.read(work)
+
+    async def item(self, owner: str, item_id: str) -> bytes | None:
+        """Any stored item by its id; the newest, where a client has sent one back changed."""
+        return await self._database.read(lambda connection: connection.scalar(_ITEM, {"of": owner, "this": item_id}))
+
+
+def _rows(response: StoredResponse, part: Iterable[StoredItem], output: bool) -> Iterable[dict[str, Any]]:
+    for item in part:
+        yield {
+            "owner": response.owner,
+            "id": item.id,
+            "response_id": response.id,
+            "output": output,
+            "data": item.data,
+        }

@@ -1,0 +1,147 @@
+"""The tables. Change one here and write the migration beside it: a test compares the two.
+
+``key`` is our own integer, which grows with each row and so gives the order of creation; ``id`` is what clients see.
+JSON that nobody queries (response bodies, items) is kept as bytes, exactly as it was written.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the type is spelled INTEGER."""
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("previous_response_id", Text),
+    Column("conversation_id", Text),
+    Column("body", LargeBinary, nullable=False),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("metadata", JSON, nullable=False),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("response_id", Text, ForeignKey("responses.id", ondelete="CASCADE"), index=True),
+    Column("conversation_id", Text, index=True),
+    Column("output", Boolean, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("ix_items_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""An item that a client sends back keeps its id, so an id may stand in several rows. A row lives as long as its
+response or its conversation does."""
+
+files = Table(
+    "files",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+vector_stores = Table(
+    "vector_stores",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_active_at", BigInteger, nullable=False),
+    Column("expires_after_days", Integer),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("metadata", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+file_batches = Table(
+    "file_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("vector_store_id", Text, ForeignKey("vector_stores.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+vector_store_files = Table(
+    "vector_store_files",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("vector_store_id", Text, ForeignKey("vector_stores.id", ondelete="CASCADE"), nullable=False),
+    Column("file_id", Text, ForeignKey("files.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("batch_id", Text, ForeignKey("file_batches.id", ondelete="SET NULL"), index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("status", Text, nullable=False, index=True),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("attributes", JSON, nullable=False),
+    Column("chunk_tokens", Integer, nullable=False),
+    Column("overlap_tokens", Integer, nullable=False),
+    Column("usage_bytes", BigInteger, nullable=False),
+    Column("embedding_model", Text),
+    UniqueConstraint("vector_store_id", "file_id"),
+    sqlite_autoincrement=True,
+)
+"""A row in status ``in_progress`` is the ingestion job itself: whatever is found in it at start is done again."""
+
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("file_key", Key, ForeignKey("vector_store_files.key", ondelete="CASCADE"), nullable=False, index=True),
+    Column("page", Integer),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("chunk_key", Key, ForeignKey("chunks.key", ondelete="CASCADE"), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("file_key", Key, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""``data`` is a matrix of 16-bit floats, one row a window of the chunk. Apart from the chunks, so that the index can be
+rebuilt without reading their texts."""
