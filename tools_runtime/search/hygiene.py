@@ -1,0 +1,47 @@
+"""Cleaning text from the web before a model reads it.
+
+It cannot make a page honest. It takes from a page what a reader would not see, and what could pass for our own marks:
+a citation, or the end of a turn.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+"""Unicode categories of what has no shape: controls, zero-width, bidirectional and tag characters, private use."""
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Letters and marks that are drawn as nothing."""
+_MARKERS = str.maketrans("【】", "()")
+_NUMBER_MARKER = re.compile(r"(?<![\w\])`])\[([0-9]{1,4})\]")
+"""``[3]`` where it is not an index: models cite like this, too, and footnotes of a page are not our sources."""
+_TURN_TAGS = "s|bos|eos|im_start|im_end|start_of_turn|end_of_turn|system|user|assistant|think|tool_call|tool_response"
+_TURN_WORDS = "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS"
+_TEMPLATE_TOKEN = re.compile(
+    rf"<(?=[|｜]|/?(?:{_TURN_TAGS})>|</?SYS)|[|｜](?=>)|\[(?=/?(?:{_TURN_WORDS})\])",
+    re.IGNORECASE,
+)
+"""The first character of what chat templates begin and end turns with; a space behind it breaks the token."""
+
+
+def clean(text: str) -> str:
+    """``text`` on one line, without invisible characters, citation marks and chat-template tokens. Idempotent."""
+    visible = "".join(char if _visible(char) else " " if char in "\n\t\r\f\v" else "" for char in text)
+    unmarked = _NUMBER_MARKER.sub(r"(\1)", visible.translate(_MARKERS))
+    return " ".join(_TEMPLATE_TOKEN.sub(r"\g<0> ", unmarked).split())
+
+
+def _visible(char: str) -> bool:
+    if char in _FILLERS or "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":  # variation selectors
+        return False
+    return unicodedata.category(char) not in _INVISIBLE
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` cut to at most ``limit`` characters, at a word if there is one near the end."""
+    if len(text) <= limit:
+        return text
+    cut = text[: limit - 1]
+    head, _, tail = cut.rpartition(" ")
+    return (head if head and len(tail) < 40 else cut) + "…"
