@@ -182,7 +182,6 @@ class FunctionArgumentsDelta(DeltaEvent):
 
 class FunctionArgumentsDone(ItemEvent):
     type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
-    name: str | None = None
     arguments: str
 
 

@@ -1,0 +1,103 @@
+"""``/v1/responses``: create, retrieve, delete, list the input items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from tools_runtime.api import sse
+from tools_runtime.api.auth import Owner
+from tools_runtime.api.listing import Listing, includes, page_body
+from tools_runtime.api.validation import parse, read_body
+from tools_runtime.engine.service import Engine, Running
+from tools_runtime.engine.view import View
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.protocol.codec import load_item
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.protocol.response import Response as ResponseObject
+from tools_runtime.stores.responses import ResponseStore
+
+
+def router(engine: Engine, responses: ResponseStore, max_request_bytes: int) -> APIRouter:
+    routes = APIRouter(prefix="/v1/responses", tags=["responses"])
+
+    @routes.post("", openapi_extra=_body_schema())
+    async def create(request: Request, owner: Owner) -> Response:
+        body = parse(CreateResponse, await read_body(request, max_request_bytes))
+        view = View(body.include)
+        running = await engine.start(body, owner)
+        if body.stream:
+            obfuscate = body.stream_options is None or body.stream_options.include_obfuscation
+            return StreamingResponse(_stream(running, view, obfuscate), media_type="text/event-stream")
+        return _json(view.response(await _finished(running, request)))
+
+    @routes.get("/{response_id}")
+    async def retrieve(response_id: str, request: Request, owner: Owner) -> Response:
+        if request.query_params.get("stream") == "true":
+            raise ApiError("Streaming of stored responses is not supported by this server.", param="stream")
+        stored = await responses.get(owner, response_id)
+        if stored is None:
+            raise not_found("response", response_id, param="response_id")
+        response = ResponseObject.model_validate_json(stored.body)
+        response.output = [load_item(item.data) for item in stored.output]
+        return _json(View(includes(request)).response(response))
+
+    @routes.delete("/{response_id}")
+    async def delete(response_id: str, owner: Owner) -> Response:
+        if not await responses.delete(owner, response_id):
+            raise not_found("response", response_id, param="response_id")
+        return _dumps({"id": response_id, "object": "response", "deleted": True})
+
+    @routes.get("/{response_id}/input_items")
+    async def input_items(
+        response_id: str, request: Request, listing: Annotated[Listing, Depends()], owner: Owner
+    ) -> Response:
+        page = await responses.input_items(owner, response_id, listing.cursor)
+        if page is None:
+            raise not_found("response", response_id, param="response_id")
+        view = View(includes(request))
+        items = [view.input_item(load_item(item.data)).wire() for item in page.data]
+        return _dumps(page_body(page, items))
+
+    return routes
+
+
+async def _stream(running: Running, view: View, obfuscate: bool) -> AsyncIterator[bytes]:
+    """The run's events. A client that hangs up cancels the run."""
+    try:
+        async for frames in sse.stream(running.log, view, obfuscate=obfuscate):
+            yield frames
+    finally:
+        running.cancel()
+
+
+async def _finished(running: Running, request: Request) -> ResponseObject:
+    """The final response. A client that hangs up cancels the run."""
+    hung_up = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((running.task, hung_up), return_when=asyncio.FIRST_COMPLETED)
+        if not running.task.done():
+            raise ApiError("The client closed the connection.", status=499)
+        return await running.log.finished()
+    finally:
+        hung_up.cancel()
+        running.cancel()
+
+
+def _json(response: ResponseObject) -> Response:
+    return Response(response.model_dump_json(), media_type="application/json")
+
+
+def _dumps(body: object) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _body_schema() -> dict[str, object]:
+    """The request's schema for the OpenAPI document; the body itself is parsed by hand, for OpenAI's error texts."""
+    schema = CreateResponse.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

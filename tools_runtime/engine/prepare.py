@@ -1,0 +1,201 @@
+"""Everything that can be refused is refused here, before the first event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from tools_runtime import ids
+from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.log import EventLog
+from tools_runtime.engine.prompt import PromptBuilder, check_calls
+from tools_runtime.engine.toolbox import Toolbox, resolve
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.protocol.codec import load_item, parse_item
+from tools_runtime.protocol.items import FunctionCallOutput, Item, ItemReference, Message
+from tools_runtime.protocol.prompt import PromptItem
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.protocol.response import Response
+from tools_runtime.tools import HostedTool, Scope
+from tools_runtime.tools.sources import Sources
+from tools_runtime.upstreams import Upstream
+
+_UNSUPPORTED = ("background", "prompt", "moderation", "context_management")
+_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+
+
+class History(Protocol):
+    """The stored conversations and responses that a request may go on from; items are JSON, oldest first."""
+
+    async def response_items(self, owner: str, response_id: str) -> Sequence[bytes] | None: ...
+
+    async def conversation_items(self, owner: str, conversation_id: str) -> Sequence[bytes] | None: ...
+
+    async def item(self, owner: str, item_id: str) -> bytes | None: ...
+
+
+class Upstreams(Protocol):
+    """Picks the model server; raises ``ApiError`` for a model that nobody serves."""
+
+    async def pick(self, model: str | None) -> tuple[Upstream, str]: ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that will run: nothing in it can be refused any more."""
+
+    request: CreateResponse
+    owner: str
+    log: EventLog
+    upstream: Upstream
+    model: str
+    toolbox: Toolbox
+    sources: Sources
+    items: list[PromptItem]
+    new_items: list[Item]
+
+    @property
+    def instructions(self) -> str | None:
+        """The request's instructions, and what the tools have to tell the model."""
+        parts = [self.request.instructions, *(self.toolbox.instructions if self.toolbox.hosted else ())]
+        return "\n\n".join(part for part in parts if part) or None
+
+
+class Preparer:
+    """Turns requests into ``Prepared`` ones."""
+
+    def __init__(
+        self, history: History, upstreams: Upstreams, tools: Sequence[HostedTool], loader: ContentLoader
+    ) -> None:
+        self._history = history
+        self._upstreams = upstreams
+        self._tools = tools
+        self._by_item = {tool.item_type: tool for tool in tools}
+        self._loader = loader
+
+    async def prepare(self, request: CreateResponse, owner: str) -> Prepared:
+        """Raises ``ApiError`` for whatever is wrong with the request."""
+        _refuse_unsupported(request)
+        old = await self._old_items(request, owner)
+        new = await self._new_items(request, owner)
+        check_calls([*old, *new])
+        upstream, model = await self._upstreams.pick(request.model)
+        sources = Sources()
+        builder = PromptBuilder(owner, self._by_item, sources, self._loader)
+        items = await builder.history(old) + await builder.input(new)
+        if not items:
+            raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+        scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
+        toolbox = await resolve(request, self._tools, scope)
+        log = EventLog(_response(scope, model, toolbox))
+        return Prepared(request, owner, log, upstream, model, toolbox, sources, items, new)
+
+    async def _old_items(self, request: CreateResponse, owner: str) -> list[Item]:
+        stored: Sequence[bytes] | None = ()
+        if request.previous_response_id is not None:
+            stored = await self._history.response_items(owner, request.previous_response_id)
+            if stored is None:
+                raise ApiError(
+                    f"Previous response with id '{request.previous_response_id}' not found.",
+                    param="previous_response_id",
+                    code="previous_response_not_found",
+                )
+        elif request.conversation_id is not None:
+            stored = await self._history.conversation_items(owner, request.conversation_id)
+            if stored is None:
+                raise not_found("conversation", request.conversation_id, param="conversation")
+        return [load_item(data) for data in stored or ()]
+
+    async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
+        if isinstance(request.input, str):
+            return [Message(id=ids.new("msg"), role="user", status="completed", content=request.input)]
+        items: list[Item] = []
+        for index, item in enumerate(request.input):
+            if isinstance(item, ItemReference):
+                stored = await self._history.item(owner, item.id)
+                if stored is None:
+                    raise not_found("item", item.id, param=f"input[{index}].id")
+                items.append(load_item(stored))
+            else:
+                items.append(_with_id(item))
+        return items
+
+
+def _refuse_unsupported(request: CreateResponse) -> None:
+    for name in _UNSUPPORTED:
+        if getattr(request, name):
+            raise ApiError(
+                f"Parameter '{name}' is not supported by this server.", param=name, code="unsupported_parameter"
+            )
+    if request.previous_response_id is not None and request.conversation is not None:
+        raise ApiError(
+            "Mutually exclusive parameters: 'previous_response_id' and 'conversation'.",
+            param="previous_response_id",
+            code="mutually_exclusive_parameters",
+        )
+
+
+def _with_id(item: Item) -> Item:
+    if item.id is not None:
+        return item
+    update: dict[str, Any] = {"id": ids.new(_PREFIXES.get(item.type, "item"))}
+    if isinstance(item, Message | FunctionCallOutput) and item.status is None:
+        update["status"] = "completed"
+    return item.model_copy(update=update)
+
+
+def _response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
+    """The response as it begins: every parameter echoed, defaults filled in."""
+    request = scope.request
+    choice = request.tool_choice
+    echoed = {
+        "instructions": request.instructions,
+        "max_output_tokens": request.max_output_tokens,
+        "max_tool_calls": request.max_tool_calls,
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "previous_response_id": request.previous_response_id,
+        "prompt_cache_key": request.prompt_cache_key,
+        "prompt_cache_retention": request.prompt_cache_retention,
+        "safety_identifier": request.safety_identifier,
+        "user": request.user,
+        "store": request.stored,
+    }
+    given = {
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "temperature": request.temperature,
+        "top_logprobs": request.top_logprobs,
+        "top_p": request.top_p,
+        "truncation": request.truncation,
+        "metadata": request.metadata,
+    }
+    return Response(
+        id=scope.response_id,
+        created_at=int(time.time()),
+        model=model,
+        conversation={"id": request.conversation_id} if request.conversation_id else None,
+        reasoning={
+            "effort": request.reasoning.effort if request.reasoning else None,
+            "summary": request.reasoning.summary if request.reasoning else None,
+        },
+        text={"format": request.text.format.wire(), "verbosity": request.text.verbosity or "medium"},
+        tool_choice=choice if isinstance(choice, str) else choice.wire(),
+        tools=toolbox.echo,
+        **echoed,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def parse_items(data: list[Any], param: str) -> list[Item]:
+    """Items that a client sent elsewhere than in ``input``, with ids. Raises ``ApiError``."""
+    items: list[Item] = []
+    for index, value in enumerate(data):
+        try:
+            items.append(_with_id(parse_item(value)))
+        except ValidationError as error:
+            raise ApiError(error.errors()[0]["msg"], param=f"{param}[{index}]") from None
+    return items

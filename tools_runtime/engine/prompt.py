@@ -1,0 +1,98 @@
+"""From items to what a model is shown: old hosted calls rendered, content resolved, the oldest dropped if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tools_runtime.engine.content import ContentLoader
+from tools_runtime.errors import ApiError
+from tools_runtime.protocol.items import (
+    ContentPart,
+    FunctionCall,
+    FunctionCallOutput,
+    InputText,
+    Item,
+    Message,
+    OutputText,
+    Reasoning,
+)
+from tools_runtime.protocol.prompt import PromptItem
+from tools_runtime.tools import HostedTool
+from tools_runtime.tools.sources import Sources
+
+
+class PromptBuilder:
+    """Builds the prompt items of one run. Rendering adds the old sources to ``sources``, in order."""
+
+    def __init__(self, owner: str, tools: Mapping[str, HostedTool], sources: Sources, loader: ContentLoader) -> None:
+        self._owner = owner
+        self._tools = tools
+        self._sources = sources
+        self._loader = loader
+
+    async def history(self, items: Sequence[Item]) -> list[PromptItem]:
+        """Items of earlier responses. What can no longer be had (a deleted file, say) is replaced by a note."""
+        return [shown for item in items for shown in await self._item(item, None)]
+
+    async def input(self, items: Sequence[Item]) -> list[PromptItem]:
+        """This request's items. Raises ``ApiError`` naming ``input[i]…`` for content that cannot be had."""
+        return [shown for i, item in enumerate(items) for shown in await self._item(item, f"input[{i}]")]
+
+    async def _item(self, item: Item, param: str | None) -> list[PromptItem]:
+        if isinstance(item, Message):
+            if isinstance(item.content, str):
+                part = OutputText(text=item.content) if item.role == "assistant" else InputText(text=item.content)
+                return [Message(role=item.role, content=[part])]
+            return [Message(role=item.role, content=await self._parts(item.content, param and f"{param}.content"))]
+        if isinstance(item, FunctionCallOutput):
+            if isinstance(item.output, str):
+                return [item]
+            parts = await self._parts(item.output, param and f"{param}.output")
+            return [item.model_copy(update={"output": parts})]
+        if isinstance(item, FunctionCall | Reasoning):
+            return [item]
+        tool = self._tools.get(item.type)
+        return tool.render(item, self._sources) if tool else []
+
+    async def _parts(self, parts: Sequence[ContentPart], param: str | None) -> list[ContentPart]:
+        return [await self._part(part, f"{param}[{i}]" if param else None) for i, part in enumerate(parts)]
+
+    async def _part(self, part: ContentPart, param: str | None) -> ContentPart:
+        try:
+            return await self._loader.resolve(self._owner, part, param or "input")
+        except ApiError:
+            if param is not None:
+                raise
+            return InputText(text=f"[An {part.type} of an earlier turn is no longer available.]")
+
+
+def check_calls(items: Sequence[Item]) -> None:
+    """Every function call needs its output and every output its call, as OpenAI demands. Raises ``ApiError``."""
+    called = [item.call_id for item in items if isinstance(item, FunctionCall)]
+    answered = {item.call_id for item in items if isinstance(item, FunctionCallOutput)}
+    for call_id in answered.difference(called):
+        raise ApiError(f"No tool call found for function call output with call_id {call_id}.", param="input")
+    for call_id in called:
+        if call_id not in answered:
+            raise ApiError(f"No tool output found for function call {call_id}.", param="input")
+
+
+def drop_oldest(items: Sequence[PromptItem]) -> list[PromptItem] | None:
+    """``items`` without the older half of those before the last user message; None when nothing is left to drop.
+
+    System and developer messages stay, and no call is left without its output, nor an output without its call.
+    """
+    last_user = max((i for i, item in enumerate(items) if isinstance(item, Message) and item.role == "user"), default=0)
+    droppable = [i for i, item in enumerate(items[:last_user]) if not _is_system(item)]
+    if not droppable:
+        return None
+    dropped = set(droppable[: (len(droppable) + 1) // 2])
+    kept = [item for i, item in enumerate(items) if i not in dropped]
+    called = {item.call_id for item in kept if isinstance(item, FunctionCall)}
+    answered = {item.call_id for item in kept if isinstance(item, FunctionCallOutput)}
+    whole = called & answered
+    return [item for item in kept if not isinstance(item, FunctionCall | FunctionCallOutput) or item.call_id in whole]
+
+
+def _is_system(item: PromptItem) -> bool:
+    return isinstance(item, Message) and item.role in ("system", "developer")

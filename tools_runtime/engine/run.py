@@ -1,0 +1,186 @@
+"""A run answers one request: turn after turn, until the model only talks or calls a client's function."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from tools_runtime.engine.prepare import Prepared
+from tools_runtime.engine.prompt import drop_oldest
+from tools_runtime.engine.turn import Call, Outcome, Turn
+from tools_runtime.errors import ApiError, server_error
+from tools_runtime.protocol.events import Completed, Created, ErrorEvent, Failed, Incomplete, InProgress
+from tools_runtime.protocol.items import FunctionCallOutput
+from tools_runtime.protocol.prompt import Choice, Prompt, PromptItem
+from tools_runtime.protocol.request import TextFormat
+from tools_runtime.protocol.response import ResponseError, Usage
+from tools_runtime.upstreams import UpstreamError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``tool_seconds`` bounds one hosted call; ``tool_output_chars`` what a model is given of its result."""
+
+    max_turns: int
+    max_parallel_calls: int
+    tool_seconds: float
+    tool_output_chars: int
+
+
+class Archive(Protocol):
+    """Keeps finished responses."""
+
+    async def save(self, prepared: Prepared) -> None: ...
+
+
+class Run:
+    """Runs one prepared request to its terminal event."""
+
+    def __init__(self, prepared: Prepared, archive: Archive, limits: Limits) -> None:
+        self._prepared = prepared
+        self._archive = archive
+        self._limits = limits
+        self._log = prepared.log
+        self._usage = Usage()
+        self._slots = asyncio.Semaphore(limits.max_parallel_calls if prepared.request.parallel_tool_calls else 1)
+
+    async def execute(self) -> None:
+        """Never raises but when it is cancelled: whatever fails is an event."""
+        self._log.append(Created(response=self._log.response))
+        self._log.append(InProgress(response=self._log.response))
+        try:
+            await self._finish(await self._turns())
+        except asyncio.CancelledError:
+            self._log.abandon()
+            raise
+        except ApiError as error:
+            await self._fail(error)
+        except Exception:
+            logger.exception("run %s failed", self._log.response.id)
+            await self._fail(server_error("The server had an error while processing the request."))
+
+    # --- turns ---
+
+    async def _turns(self) -> Literal["stop", "length", "content_filter"]:
+        """Runs turns until the answer is there; returns why the last one ended."""
+        items = list(self._prepared.items)
+        choice = self._prepared.toolbox.choice
+        calls_left = self._prepared.request.max_tool_calls or self._limits.max_turns * 64
+        for number in range(1, self._limits.max_turns + 1):
+            exhausted = calls_left <= 0 or number == self._limits.max_turns
+            prompt = self._prompt(items, choice, exhausted=exhausted)
+            outcome = await self._turn(prompt, calls_left)
+            self._usage += outcome.usage
+            calls_left -= sum(call.hosted is not None for call in outcome.calls)
+            if outcome.reason != "stop":
+                return outcome.reason
+            outputs = await self._answer([call for call in outcome.calls if call.writer is None])
+            if not outputs or any(call.writer for call in outcome.calls):
+                return "stop"
+            if self._tokens_left() == 0:
+                return "length"
+            items += [*outcome.said, *outputs]
+            # A forced call has been made; forced again, the model could never answer.
+            choice = "auto"
+        return "stop"
+
+    def _prompt(self, items: Sequence[PromptItem], choice: Choice, *, exhausted: bool) -> Prompt:
+        """The next turn's prompt. ``exhausted``: no hosted call is allowed any more, so the model must answer."""
+        prepared = self._prepared
+        functions = prepared.toolbox.without_hosted() if exhausted else prepared.toolbox.functions
+        return Prompt(
+            model=prepared.model,
+            request=prepared.request,
+            items=tuple(items),
+            instructions=prepared.instructions,
+            functions=functions,
+            choice=choice,
+            max_output_tokens=self._tokens_left(),
+        )
+
+    def _tokens_left(self) -> int | None:
+        allowed = self._prepared.request.max_output_tokens
+        return None if allowed is None else max(allowed - self._usage.output_tokens, 0)
+
+    async def _turn(self, prompt: Prompt, calls_left: int) -> Outcome:
+        """One turn; with ``truncation: auto``, again with fewer old items while the model's context overflows."""
+        prepared = self._prepared
+        json = not isinstance(prepared.request.text.format, TextFormat)
+        while True:
+            before = len(self._log)
+            turn = Turn(prepared.toolbox, prepared.sources, self._log.append, json=json, hosted_left=calls_left)
+            try:
+                return await turn.run(prepared.upstream, prompt)
+            except UpstreamError as error:
+                shorter = drop_oldest(prompt.items) if prepared.request.truncation == "auto" else None
+                if shorter is None or error.code != "context_length_exceeded" or len(self._log) != before:
+                    raise
+                prompt = dataclasses.replace(prompt, items=tuple(shorter))
+
+    # --- hosted calls ---
+
+    async def _answer(self, calls: Sequence[Call]) -> list[FunctionCallOutput]:
+        """Runs a turn's hosted calls side by side and returns their outputs in the order of the calls."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._answer_one(call)) for call in calls]
+        return [
+            FunctionCallOutput(call_id=call.call_id, output=task.result()[: self._limits.tool_output_chars])
+            for call, task in zip(calls, tasks, strict=True)
+        ]
+
+    async def _answer_one(self, call: Call) -> str:
+        hosted = call.hosted
+        if hosted is None:
+            return call.answer
+        try:
+            async with self._slots, asyncio.timeout(self._limits.tool_seconds):
+                text = await hosted.run("".join(call.arguments))
+            hosted.close("completed")
+            return text
+        except TimeoutError:
+            hosted.close("failed")
+            return f"The tool was stopped because it took longer than {self._limits.tool_seconds:g} seconds."
+        except Exception:
+            logger.exception("hosted call %s failed", hosted.item_id)
+            hosted.close("failed")
+            return "The tool failed because of an internal error."
+        finally:
+            hosted.close("incomplete")
+
+    # --- the end ---
+
+    async def _finish(self, reason: Literal["stop", "length", "content_filter"]) -> None:
+        accumulator = self._log.accumulator
+        if reason == "stop":
+            response = accumulator.finish("completed", self._usage)
+            terminal: Completed | Incomplete = Completed(response=response)
+        else:
+            why: Literal["max_output_tokens", "content_filter"] = (
+                "max_output_tokens" if reason == "length" else "content_filter"
+            )
+            response = accumulator.finish("incomplete", self._usage, reason=why)
+            terminal = Incomplete(response=response)
+        await self._save()
+        self._log.append(terminal)
+
+    async def _fail(self, error: ApiError) -> None:
+        self._log.error = error
+        details = {"type": error.type, "code": error.code, "message": error.message, "param": error.param}
+        self._log.append(ErrorEvent(error=details))
+        failure = ResponseError(code=error.code or "server_error", message=error.message)
+        response = self._log.accumulator.finish("failed", self._usage, error=failure)
+        try:
+            await self._save()
+        except Exception:
+            logger.exception("run %s could not be stored", response.id)
+        self._log.append(Failed(response=response))
+
+    async def _save(self) -> None:
+        if self._prepared.request.stored:
+            await self._archive.save(self._prepared)

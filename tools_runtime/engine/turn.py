@@ -1,0 +1,153 @@
+"""One turn: one model call, its deltas turned into items and events, its calls collected."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tools_runtime.engine.citations import CitationRewriter
+from tools_runtime.engine.toolbox import Toolbox
+from tools_runtime.engine.writers import Closing, FunctionCallWriter, MessageWriter, ReasoningWriter
+from tools_runtime.protocol.items import FunctionCall, Message, OutputText
+from tools_runtime.protocol.prompt import Prompt, PromptItem
+from tools_runtime.protocol.response import Usage
+from tools_runtime.tools import Emit, HostedCall
+from tools_runtime.tools.sources import Sources
+from tools_runtime.upstreams import (
+    CallArguments,
+    CallStarted,
+    Delta,
+    Finished,
+    ReasoningDelta,
+    ReasoningEnd,
+    RefusalDelta,
+    TextDelta,
+    Upstream,
+)
+
+
+@dataclass
+class Call:
+    """A call that the model made: of a client's function (``writer``), of ours (``hosted``), or one that leaves no item
+    and is only answered (``answer``)."""
+
+    call_id: str
+    name: str
+    writer: FunctionCallWriter | None = None
+    hosted: HostedCall | None = None
+    answer: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+    def prompt_item(self) -> FunctionCall:
+        return FunctionCall(call_id=self.call_id, name=self.name, arguments="".join(self.arguments))
+
+
+@dataclass
+class Outcome:
+    """What a turn left. ``said`` is what the model is shown of this turn in the next one, calls included."""
+
+    said: list[PromptItem]
+    calls: list[Call]
+    reason: Literal["stop", "length", "content_filter"]
+    usage: Usage
+
+
+class Turn:
+    """Runs one model call. ``hosted_left`` is how many hosted calls the request still allows."""
+
+    def __init__(self, toolbox: Toolbox, sources: Sources, emit: Emit, *, json: bool, hosted_left: int) -> None:
+        self._toolbox = toolbox
+        self._sources = sources
+        self._emit = emit
+        self._json = json
+        self._hosted_left = hosted_left
+        self._message: MessageWriter | None = None
+        self._reasoning: ReasoningWriter | None = None
+        self._calls: dict[str, Call] = {}
+        self._said: list[PromptItem] = []
+        self._finished = Finished()
+
+    async def run(self, upstream: Upstream, prompt: Prompt) -> Outcome:
+        """Streams the model's answer into events. On any error the open items are closed as incomplete first."""
+        try:
+            async with aclosing(upstream.stream(prompt)) as deltas:  # type: ignore[type-var]
+                async for delta in deltas:
+                    self._take(delta)
+        except BaseException:
+            self.close("incomplete")
+            raise
+        self.close("completed" if self._finished.reason == "stop" else "incomplete")
+        return Outcome(self._said, list(self._calls.values()), self._finished.reason, self._finished.usage)
+
+    def close(self, status: Closing) -> None:
+        """Closes what is open; hosted calls that were begun stay open only if they are going to run."""
+        self._end_reasoning(status)
+        self._end_message(status)
+        for call in self._calls.values():
+            self._said.append(call.prompt_item())
+            if call.writer is not None:
+                call.writer.close(status)
+            if call.hosted is not None and status == "incomplete":
+                call.hosted.close("incomplete")
+
+    def _take(self, delta: Delta) -> None:
+        if isinstance(delta, TextDelta):
+            self._end_reasoning()
+            self._open_message().text(delta.text, delta.logprobs)
+        elif isinstance(delta, CallArguments):
+            self._arguments(delta)
+        elif isinstance(delta, ReasoningDelta):
+            self._end_message()
+            self._reasoning = self._reasoning or ReasoningWriter(self._emit)
+            self._reasoning.delta(delta.text, delta.kind, delta.part)
+        elif isinstance(delta, ReasoningEnd):
+            self._reasoning = self._reasoning or ReasoningWriter(self._emit)
+            self._end_reasoning(encrypted_content=delta.encrypted_content)
+        elif isinstance(delta, CallStarted):
+            self._end_reasoning()
+            self._end_message()
+            self._calls[delta.call_id] = self._begin(delta)
+        elif isinstance(delta, RefusalDelta):
+            self._end_reasoning()
+            self._open_message().refusal(delta.text)
+        else:
+            self._finished = delta
+
+    def _open_message(self) -> MessageWriter:
+        if self._message is None:
+            self._message = MessageWriter(self._emit, CitationRewriter(self._sources, strip=self._json))
+        return self._message
+
+    def _begin(self, delta: CallStarted) -> Call:
+        call = Call(delta.call_id, delta.name)
+        tool = self._toolbox.hosted.get(delta.name)
+        if tool is not None and self._hosted_left > 0:
+            self._hosted_left -= 1
+            call.hosted = tool.call(delta.name, self._emit)
+        elif tool is not None:
+            call.answer = "No further tool calls are allowed. Answer with what you know now."
+        elif any(function.name == delta.name for function in self._toolbox.functions):
+            call.writer = FunctionCallWriter(self._emit, delta.call_id, delta.name)
+        else:
+            call.answer = f"There is no function named {delta.name!r}."
+        return call
+
+    def _arguments(self, delta: CallArguments) -> None:
+        call = self._calls[delta.call_id]
+        call.arguments.append(delta.delta)
+        if call.writer is not None:
+            call.writer.delta(delta.delta)
+        elif call.hosted is not None:
+            call.hosted.argument_delta(delta.delta)
+
+    def _end_message(self, status: Closing = "completed") -> None:
+        if self._message is not None:
+            message, self._message = self._message, None
+            message.close(status)
+            self._said.append(Message(role="assistant", content=[OutputText(text=message.raw)]))
+
+    def _end_reasoning(self, status: Closing = "completed", encrypted_content: str | None = None) -> None:
+        if self._reasoning is not None:
+            reasoning, self._reasoning = self._reasoning, None
+            self._said.append(reasoning.close(status, encrypted_content))
