@@ -65,3 +65,121 @@ class Conversation:
     id: str
     created_at: int
     metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An uploaded file. ``filename`` is for display only: the bytes lie under the id."""
+
+    id: str
+    owner: str
+    created_at: int
+    filename: str
+    purpose: str
+    bytes: int
+
+
+FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
+ErrorCode = Literal["server_error", "unsupported_file", "invalid_file"]
+Attributes = dict[str, str | bool | int | float]
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """How many files of a vector store or batch are in each status."""
+
+    in_progress: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.in_progress + self.completed + self.failed + self.cancelled
+
+
+@dataclass(frozen=True)
+class VectorStore:
+    """A vector store. Times in seconds since 1970; ``usage_bytes`` is what its files' chunks and vectors take."""
+
+    id: str
+    created_at: int
+    last_active_at: int
+    expires_after_days: int | None
+    name: str
+    description: str | None
+    metadata: dict[str, str]
+    counts: FileCounts = FileCounts()
+    usage_bytes: int = 0
+
+    @property
+    def expires_at(self) -> int | None:
+        return None if self.expires_after_days is None else self.last_active_at + self.expires_after_days * 86_400
+
+    def expired(self, now: float) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What a client asks for when it puts a file into a vector store. The chunk size and overlap are in tokens."""
+
+    file_id: str
+    attributes: Attributes
+    chunk_tokens: int = 800
+    overlap_tokens: int = 400
+
+
+@dataclass(frozen=True)
+class VectorStoreFile:
+    """A file in a vector store. ``key`` names it inside this server; in status ``in_progress`` it is a job to do."""
+
+    key: int
+    owner: str
+    vector_store_id: str
+    file_id: str
+    created_at: int
+    status: FileStatus
+    error_code: ErrorCode | None
+    error_message: str | None
+    attributes: Attributes
+    chunk_tokens: int
+    overlap_tokens: int
+    usage_bytes: int
+
+
+@dataclass(frozen=True)
+class FileBatch:
+    """Files that were put into a vector store by one request."""
+
+    id: str
+    vector_store_id: str
+    created_at: int
+    counts: FileCounts
+
+
+@dataclass(frozen=True)
+class NewChunk:
+    """A chunk as ingestion makes it. ``start`` and ``end`` are character offsets in the file's text; ``vectors`` is
+    a matrix of 16-bit floats, one row a window; ``page`` counts from 1."""
+
+    text: str
+    start: int
+    end: int
+    page: int | None
+    vectors: bytes
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stored chunk, and the file that it comes from."""
+
+    key: int
+    file_key: int
+    file_id: str
+    filename: str
+    attributes: Attributes
+    text: str
+    start: int
+    end: int
+    page: int | None

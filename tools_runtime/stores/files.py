@@ -1,0 +1,87 @@
+"""Uploaded files: a row and a blob each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, insert, select
+
+from tools_runtime import ids
+from tools_runtime.stores import Cursor, Page, StoredFile
+from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.schema import files, vector_store_files
+
+
+class FileStore:
+    """Uploaded files. The blob is written before the row and removed after it, so that a row always has its bytes."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    async def start(self) -> None:
+        """Removes blobs without a row, which a crash may have left. Before the first upload."""
+        known = await self._database.read(lambda connection: set(connection.scalars(select(files.c.id))))
+        await asyncio.to_thread(self._blobs.sweep, known)
+
+    async def create(
+        self, owner: str, filename: str, purpose: str, data: AsyncIterator[bytes], *, max_bytes: int
+    ) -> StoredFile:
+        """Stores a file. Raises ``blobs.TooLarge``."""
+        id = ids.new("file")
+        size = await self._blobs.write(id, data, max_bytes)
+        file = StoredFile(id, owner, int(time.time()), filename, purpose, size)
+        await self._database.write(lambda connection: connection.execute(insert(files), vars(file)).rowcount)
+        return file
+
+    async def get(self, owner: str, id: str) -> StoredFile | None:
+        def work(connection: Connection) -> StoredFile | None:
+            row = connection.execute(_files(owner).where(files.c.id == id)).one_or_none()
+            return None if row is None else _file(row)
+
+        return await self._database.read(work)
+
+    def path(self, file: StoredFile) -> Path:
+        """Where the file's bytes lie."""
+        return self._blobs.path(file.id)
+
+    async def page(self, owner: str, cursor: Cursor, *, purpose: str | None = None) -> Page[StoredFile]:
+        """A page of files. Raises ``ApiError`` for an unknown cursor."""
+        query = _files(owner)
+        if purpose is not None:
+            query = query.where(files.c.purpose == purpose)
+
+        def work(connection: Connection) -> Page[StoredFile]:
+            return as_page(*page(connection, query, files.c.key, files.c.id, cursor), _file, lambda file: file.id)
+
+        return await self._database.read(work)
+
+    async def delete(self, owner: str, id: str) -> list[int] | None:
+        """Deletes the file, here and in every vector store. Returns the keys that it had in those (for the index); None
+        when there is no such file."""
+
+        def work(connection: Connection) -> list[int] | None:
+            keys = select(vector_store_files.c.key)
+            keys = keys.where(vector_store_files.c.owner == owner, vector_store_files.c.file_id == id)
+            attached = [*connection.scalars(keys)]
+            gone = connection.execute(delete(files).where(files.c.owner == owner, files.c.id == id))
+            return attached if gone.rowcount else None
+
+        attached = await self._database.write(work)
+        if attached is not None:
+            await asyncio.to_thread(self._blobs.delete, id)
+        return attached
+
+
+def _files(owner: str) -> Select[Any]:
+    return select(files).where(files.c.owner == owner)
+
+
+def _file(row: Any) -> StoredFile:
+    return StoredFile(row.id, row.owner, row.created_at, row.filename, row.purpose, row.bytes)

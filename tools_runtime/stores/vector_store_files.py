@@ -1,0 +1,202 @@
+"""Files in vector stores, and the batches that put them there. Reading them is ``retrieval``'s work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from tools_runtime import ids
+from tools_runtime.errors import not_found
+from tools_runtime.stores import (
+    Attachment,
+    Attributes,
+    Cursor,
+    ErrorCode,
+    FileBatch,
+    FileCounts,
+    FileStatus,
+    Page,
+    VectorStoreFile,
+)
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.schema import file_batches, files, vector_store_files, vector_stores
+
+_TABLE = vector_store_files.c
+
+
+class VectorStoreFileStore:
+    """The files of vector stores. A row in status ``in_progress`` is a job that ``retrieval.ingestion`` does."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def attach(
+        self, owner: str, store_id: str, attachments: Sequence[Attachment], *, batch: bool = False
+    ) -> tuple[list[VectorStoreFile], FileBatch | None, list[int]]:
+        """Puts files into a vector store, as jobs still to be done. A file that is in it already is read anew. Returns
+        the new members, the batch where one was asked for, and the keys of the members that were replaced. Raises a
+        404 ``ApiError`` for an unknown vector store or file, and then changes nothing."""
+        now = int(time.time())
+        wanted = {one.file_id: one for one in attachments}
+
+        def work(connection: Connection) -> tuple[list[VectorStoreFile], FileBatch | None, list[int]]:
+            _require(connection, owner, store_id, [*wanted])
+            inside = _TABLE.owner == owner, _TABLE.vector_store_id == store_id, _TABLE.file_id.in_(wanted)
+            replaced = [*connection.scalars(select(_TABLE.key).where(*inside))]
+            connection.execute(delete(vector_store_files).where(*inside))
+            batch_id = ids.new("vsfb") if batch else None
+            if batch_id is not None:
+                row = {"id": batch_id, "owner": owner, "vector_store_id": store_id, "created_at": now}
+                connection.execute(insert(file_batches), row)
+            place = {"owner": owner, "vector_store_id": store_id, "batch_id": batch_id, "created_at": now}
+            for one in wanted.values():
+                connection.execute(
+                    insert(vector_store_files), vars(one) | place | {"status": "in_progress", "usage_bytes": 0}
+                )
+            added = [_member(row) for row in connection.execute(_members(owner).where(*inside).order_by(_TABLE.key))]
+            made = None if batch_id is None else _batch(connection, owner, store_id, batch_id)
+            return added, made, replaced
+
+        return await self._database.write(work)
+
+    async def get(self, owner: str, store_id: str, file_id: str) -> VectorStoreFile | None:
+        query = _member_query(owner, store_id, file_id)
+
+        def work(connection: Connection) -> VectorStoreFile | None:
+            row = connection.execute(query).one_or_none()
+            return None if row is None else _member(row)
+
+        return await self._database.read(work)
+
+    async def page(
+        self,
+        owner: str,
+        store_id: str,
+        cursor: Cursor,
+        *,
+        status: FileStatus | None = None,
+        batch_id: str | None = None,
+    ) -> Page[VectorStoreFile]:
+        """A page of a vector store's files, or of one batch of them. Raises ``ApiError`` for an unknown cursor."""
+        query = _members(owner).where(_TABLE.vector_store_id == store_id)
+        if status is not None:
+            query = query.where(_TABLE.status == status)
+        if batch_id is not None:
+            query = query.where(_TABLE.batch_id == batch_id)
+
+        def work(connection: Connection) -> Page[VectorStoreFile]:
+            return as_page(*page(connection, query, _TABLE.key, _TABLE.file_id, cursor), _member, lambda m: m.file_id)
+
+        return await self._database.read(work)
+
+    async def set_attributes(
+        self, owner: str, store_id: str, file_id: str, attributes: Attributes
+    ) -> VectorStoreFile | None:
+        """Replaces the attributes. None when the file is not in the vector store."""
+        query = _member_query(owner, store_id, file_id)
+
+        def work(connection: Connection) -> VectorStoreFile | None:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            mine = update(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key)
+            connection.execute(mine, {"attributes": attributes})
+            return _member(connection.execute(query).one())
+
+        return await self._database.write(work)
+
+    async def detach(self, owner: str, store_id: str, file_id: str) -> int | None:
+        """Takes a file out of a vector store. Returns its key (for the index); None when it is not in it."""
+        query = _member_query(owner, store_id, file_id)
+
+        def work(connection: Connection) -> int | None:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            connection.execute(delete(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key))
+            return int(row.key)
+
+        return await self._database.write(work)
+
+    async def batch(self, owner: str, store_id: str, batch_id: str) -> FileBatch | None:
+        return await self._database.read(lambda connection: _batch(connection, owner, store_id, batch_id))
+
+    async def cancel_batch(self, owner: str, store_id: str, batch_id: str) -> FileBatch | None:
+        """Cancels those files of the batch that are still in progress. None when there is no such batch."""
+
+        def work(connection: Connection) -> FileBatch | None:
+            unfinished = _TABLE.owner == owner, _TABLE.batch_id == batch_id, _TABLE.status == "in_progress"
+            connection.execute(update(vector_store_files).where(*unfinished).values(status="cancelled"))
+            return _batch(connection, owner, store_id, batch_id)
+
+        return await self._database.write(work)
+
+    async def searchable(self, owner: str, store_ids: Sequence[str]) -> list[tuple[int, str, Attributes]]:
+        """Key, file id and attributes of each file that is ready in the vector stores."""
+        query = select(_TABLE.key, _TABLE.file_id, _TABLE.attributes).where(
+            _TABLE.owner == owner, _TABLE.vector_store_id.in_(store_ids), _TABLE.status == "completed"
+        )
+
+        def work(connection: Connection) -> list[tuple[int, str, Attributes]]:
+            return [(row.key, row.file_id, row.attributes) for row in connection.execute(query)]
+
+        return await self._database.read(work)
+
+    async def jobs(self, embedding_model: str) -> list[VectorStoreFile]:
+        """The files of all owners that are still to be read, oldest first. Files embedded by another model than
+        ``embedding_model`` are put back among them. For start-up."""
+
+        def work(connection: Connection) -> list[VectorStoreFile]:
+            foreign = _TABLE.status == "completed", _TABLE.embedding_model != embedding_model
+            connection.execute(update(vector_store_files).where(*foreign).values(status="in_progress", usage_bytes=0))
+            query = select(vector_store_files).where(_TABLE.status == "in_progress").order_by(_TABLE.key)
+            return [_member(row) for row in connection.execute(query)]
+
+        return await self._database.write(work)
+
+    async def fail(self, member: VectorStoreFile, code: ErrorCode, message: str) -> None:
+        """Notes that a file cannot be read, and why. Does nothing when it is no longer a job."""
+        mine = _TABLE.owner == member.owner, _TABLE.key == member.key, _TABLE.status == "in_progress"
+        query = update(vector_store_files).where(*mine)
+        query = query.values(status="failed", error_code=code, error_message=message)
+        await self._database.write(lambda connection: connection.execute(query).rowcount)
+
+
+def _require(connection: Connection, owner: str, store_id: str, file_ids: Sequence[str]) -> None:
+    owned = vector_stores.c.owner == owner, vector_stores.c.id == store_id
+    if connection.scalar(select(vector_stores.c.id).where(*owned)) is None:
+        raise not_found("vector store", store_id, param="vector_store_id")
+    known = {*connection.scalars(select(files.c.id).where(files.c.owner == owner, files.c.id.in_(file_ids)))}
+    for file_id in file_ids:
+        if file_id not in known:
+            raise not_found("file", file_id, param="file_id")
+
+
+def _members(owner: str) -> Select[Any]:
+    return select(vector_store_files).where(_TABLE.owner == owner)
+
+
+def _member_query(owner: str, store_id: str, file_id: str) -> Select[Any]:
+    return _members(owner).where(_TABLE.vector_store_id == store_id, _TABLE.file_id == file_id)
+
+
+def _member(row: Row[Any]) -> VectorStoreFile:
+    names = VectorStoreFile.__dataclass_fields__
+    return VectorStoreFile(**{name: value for name, value in row._mapping.items() if name in names})
+
+
+def _batch(connection: Connection, owner: str, store_id: str, batch_id: str) -> FileBatch | None:
+    table = file_batches.c
+    query = select(table.created_at).where(
+        table.owner == owner, table.vector_store_id == store_id, table.id == batch_id
+    )
+    created_at = connection.scalar(query)
+    if created_at is None:
+        return None
+    counts = select(_TABLE.status, func.count()).where(_TABLE.owner == owner, _TABLE.batch_id == batch_id)
+    by_status = {status: count for status, count in connection.execute(counts.group_by(_TABLE.status))}
+    return FileBatch(batch_id, store_id, created_at, FileCounts(**by_status))

@@ -1,0 +1,124 @@
+"""Vector stores: their names, times and counts. Their files are in ``vector_store_files``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+
+from tools_runtime import ids
+from tools_runtime.stores import Cursor, FileCounts, Page, VectorStore
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.schema import vector_store_files, vector_stores
+
+
+class VectorStoreStore:
+    """Stored vector stores."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self,
+        owner: str,
+        *,
+        name: str,
+        description: str | None,
+        metadata: dict[str, str],
+        expires_after_days: int | None,
+    ) -> VectorStore:
+        now = int(time.time())
+        store = VectorStore(ids.new("vs"), now, now, expires_after_days, name, description, metadata)
+        row = {column: value for column, value in vars(store).items() if column in vector_stores.c}
+        await self._database.write(
+            lambda connection: connection.execute(insert(vector_stores), row | {"owner": owner}).rowcount
+        )
+        return store
+
+    async def get(self, owner: str, id: str) -> VectorStore | None:
+        return await self._database.read(lambda connection: _get(connection, owner, id))
+
+    async def page(self, owner: str, cursor: Cursor) -> Page[VectorStore]:
+        """A page of vector stores. Raises ``ApiError`` for an unknown cursor."""
+
+        def work(connection: Connection) -> Page[VectorStore]:
+            rows, has_more = page(connection, _stores(owner), vector_stores.c.key, vector_stores.c.id, cursor)
+            usage = _usage(connection, owner, [row.id for row in rows])
+            return as_page(rows, has_more, lambda row: _store(row, usage), lambda store: store.id)
+
+        return await self._database.read(work)
+
+    async def update(self, owner: str, id: str, changes: dict[str, Any]) -> VectorStore | None:
+        """Sets ``name``, ``metadata`` or ``expires_after_days``. None when there is no such vector store."""
+
+        def work(connection: Connection) -> VectorStore | None:
+            if changes:
+                connection.execute(update(vector_stores).where(*_is(owner, id)).values(**changes))
+            return _get(connection, owner, id)
+
+        return await self._database.write(work)
+
+    async def touch(self, owner: str, store_ids: Sequence[str]) -> None:
+        """Notes that the vector stores are in use, which puts off their expiry."""
+        used = vector_stores.c.owner == owner, vector_stores.c.id.in_(store_ids)
+        query = update(vector_stores).where(*used).values(last_active_at=int(time.time()))
+        await self._database.write(lambda connection: connection.execute(query).rowcount)
+
+    async def delete(self, owner: str, id: str) -> list[int] | None:
+        """Deletes the vector store; its files stay. Returns the keys of its files (for the index); None when there is
+        no such vector store."""
+
+        def work(connection: Connection) -> list[int] | None:
+            inside = vector_store_files.c.owner == owner, vector_store_files.c.vector_store_id == id
+            keys = [*connection.scalars(select(vector_store_files.c.key).where(*inside))]
+            gone = connection.execute(delete(vector_stores).where(*_is(owner, id)))
+            return keys if gone.rowcount else None
+
+        return await self._database.write(work)
+
+
+def _is(owner: str, id: str) -> tuple[Any, Any]:
+    return vector_stores.c.owner == owner, vector_stores.c.id == id
+
+
+def _stores(owner: str) -> Select[Any]:
+    return select(vector_stores).where(vector_stores.c.owner == owner)
+
+
+def _get(connection: Connection, owner: str, id: str) -> VectorStore | None:
+    row = connection.execute(_stores(owner).where(vector_stores.c.id == id)).one_or_none()
+    return None if row is None else _store(row, _usage(connection, owner, [id]))
+
+
+def _usage(connection: Connection, owner: str, store_ids: Sequence[str]) -> dict[str, tuple[FileCounts, int]]:
+    """Of each vector store its counts and bytes; those without files are left out."""
+    table = vector_store_files.c
+    query = (
+        select(table.vector_store_id, table.status, func.count(), func.sum(table.usage_bytes))
+        .where(table.owner == owner, table.vector_store_id.in_(store_ids))
+        .group_by(table.vector_store_id, table.status)
+    )
+    counts: dict[str, dict[str, int]] = {}
+    used: dict[str, int] = {}
+    for store, status, count, size in connection.execute(query):
+        counts.setdefault(store, {})[status] = count
+        used[store] = used.get(store, 0) + int(size)
+    return {store: (FileCounts(**by_status), used[store]) for store, by_status in counts.items()}
+
+
+def _store(row: Row[Any], usage: dict[str, tuple[FileCounts, int]]) -> VectorStore:
+    counts, used = usage.get(row.id, (FileCounts(), 0))
+    return VectorStore(
+        id=row.id,
+        created_at=row.created_at,
+        last_active_at=row.last_active_at,
+        expires_after_days=row.expires_after_days,
+        name=row.name,
+        description=row.description,
+        metadata=row.metadata,
+        counts=counts,
+        usage_bytes=used,
+    )
