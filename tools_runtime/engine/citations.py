@@ -24,11 +24,13 @@ Piece = str | Annotation
 _NUMBERS = r"[0-9]{1,4}(?:[ ]?[,，、;][ ]?[0-9]{1,4}){0,15}"
 _TOKEN = re.compile(
     r"(?P<fence>```)|(?P<tick>`)|(?P<newline>\n)"
-    rf"|(?<![ ])[ ]*【(?P<numbers>{_NUMBERS})(?:[†:][^】\n]{{0,64}})?】"
-    r"|(?<![ ])[ ]*(?<![\w\])`])\[(?P<number>[0-9]{1,4})\](?![(\[:\w])"
+    rf"|[ ]{0,8}【(?P<numbers>{_NUMBERS})(?:[†:][^】\n]{{0,64}})?】"
+    r"|[ ]{0,8}(?<![\])`])(?P<bracketed>\[[0-9]{1,4}\](?:[ ]?\[[0-9]{1,4}\]){0,15})(?![(\[:\w])"
 )
 _UNFINISHED = re.compile(
-    r"(?:(?<!`)`+|(?<![ ])[ ]*(?:【(?:[0-9][^】\n]{0,200})?|\[[0-9]{0,4}|\[[0-9]{1,4}\])|(?<![ ])[ ]+)\Z"
+    r"(?:(?<!`)`+"
+    r"|[ ]{0,8}(?:【(?:[0-9][^】\n]{0,200})?|(?:\[[0-9]{1,4}\][ ]?){0,16}\[[0-9]{0,4}|(?:\[[0-9]{1,4}\][ ]?){1,16})"
+    r"|[ ]{1,8})\Z"
 )
 _LINK = re.compile(r"\[[^\[\]\n]{0,512}\]\((?P<target>https?://[^\s()]{1,2048}|sandbox:/mnt/data/[^\n()]{1,512})\)")
 _UNFINISHED_LINK = re.compile(
@@ -93,12 +95,11 @@ class CitationRewriter:
         elif token["newline"]:
             self._inline = False
         elif not (self._fenced or self._inline):
-            if token["numbers"]:
-                found = [self._sources.get(int(n)) for n in re.findall("[0-9]+", token["numbers"])]
-                return [source for source in found if source is not None]
-            source = self._sources.get(int(token["number"]))
-            if source is not None and not self._strip:
-                return [source]
+            numbers = re.findall("[0-9]+", token["numbers"] or token["bracketed"])
+            known = [source for source in map(self._sources.get, map(int, numbers)) if source is not None]
+            # Square brackets with numbers may be anything, so they are markers only if all of them are sources.
+            if token["numbers"] or (len(known) == len(numbers) and not self._strip):
+                return known
         return None
 
     def _cite(self, source: Source) -> Iterator[Piece]:
