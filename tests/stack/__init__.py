@@ -174,5 +174,5 @@ def _index() -> Path:
 def _add_to_index(database: Path, url: str, folder: Path) -> None:
     options = ["--no-delete", "--stemmer=english", "--sample-size=60K"]
     options += [f"--mime-type={extension}:ignore" for extension in ("js", "txt", "pdf")]
-    command = ["/usr/bin/omindex", "--db", database, *options, "--url", url, folder]
+    command = ["/usr/bin/omindex", "--db", str(database), *options, "--url", url, str(folder)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
