@@ -1,0 +1,46 @@
+"""The process of the embedded model: ``python -m tools_runtime.upstreams.local_server WEIGHTS ALIAS CONTEXT SLOTS``.
+
+Serves llama.cpp's own OpenAI-compatible API on a free loopback port, writes that address as one line to its standard
+output, and ends when its standard input does: so it never outlives the process that started it, however that one ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from xllamacpp import CommonParams, Server
+
+_MAX_TOKENS = 1024
+"""Of a reply for which the request sets no limit: the smallest models repeat themselves without an end."""
+
+
+def main(weights: str, alias: str, context: int, slots: int) -> None:
+    """Serves until standard input ends. ``context`` is the number of tokens that each of ``slots`` requests may use."""
+    # llama.cpp must not write among our lines.
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    params = CommonParams()
+    params.model.path = weights
+    params.model_alias = alias
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.n_parallel = slots
+    params.n_ctx = context * slots
+    params.n_predict = _MAX_TOKENS
+    params.cpuparams.n_threads = os.cpu_count() or 1
+    params.cache_ram_mib = 0
+    params.use_jinja = True
+    params.ui = False
+    params.verbosity = 0
+    # Unless the request says otherwise: of the right answers of so small a model, sampling loses every second one.
+    params.sampling.temp = 0
+    server = Server(params)
+    print(server.listening_address, file=output, flush=True)
+    sys.stdin.buffer.read()
+    # Not an orderly end: the threads of requests that still run would be waited for.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
