@@ -24,7 +24,7 @@ Piece = str | Annotation
 _NUMBERS = r"[0-9]{1,4}(?:[ ]?[,，、;][ ]?[0-9]{1,4}){0,15}"
 _TOKEN = re.compile(
     r"(?P<fence>```)|(?P<tick>`)|(?P<newline>\n)"
-    rf"|[ ]{0,8}【(?P<numbers>{_NUMBERS})(?:[†:][^】\n]{{0,64}})?】"
+    rf"|[ ]{{0,8}}【(?P<numbers>{_NUMBERS})(?:[†:][^】\n]{{0,64}})?】"
     r"|[ ]{0,8}(?<![\])`])(?P<bracketed>\[[0-9]{1,4}\](?:[ ]?\[[0-9]{1,4}\]){0,15})(?![(\[:\w])"
 )
 _UNFINISHED = re.compile(
