@@ -1,0 +1,273 @@
+"""A session over any byte stream whose far end is a worker. Drivers supply the stream; everything else is here.
+
+The far end is untrusted: it may say anything at any time. A reply that makes no sense closes the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, get_args
+
+from sandbox import (
+    CODE_LIMIT_BYTES,
+    CellResult,
+    Display,
+    FileInfo,
+    FileRefused,
+    Output,
+    SandboxError,
+    SessionClosed,
+    Spec,
+    Status,
+    Text,
+    Traceback,
+)
+from sandbox.frames import Frame, FrameError, Parser, encode
+from sandbox.worker.files import parts
+
+CHUNK_BYTES = 4 * 2**20
+REPLY_BYTES = 32 * 2**20
+"""More than a worker that keeps its own limits ever answers to one request."""
+READY_SECONDS = 60
+FILE_SECONDS = 60
+PATIENCE_SECONDS = 15
+"""How long after a cell's time limit the worker may take to stop the cell and say so."""
+
+T = TypeVar("T")
+
+_STATUSES: dict[str, Status] = {status: status for status in get_args(Status)}
+_FINAL = ("ready", "done", "data", "files", "refused")
+_MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
+_TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+
+
+class Stream(Protocol):
+    """The worker's stdin and stdout, and its life."""
+
+    async def read(self) -> bytes:
+        """The next bytes; empty when the worker has ended. Raises ``OSError``."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Raises ``OSError``."""
+        ...
+
+    async def close(self) -> None:
+        """Ends the worker and all that runs beside it."""
+        ...
+
+
+@dataclass
+class _Reply:
+    """The frames of one reply as they come in. ``done`` is resolved by the last one."""
+
+    id: int
+    done: asyncio.Future[Frame]
+    frames: list[Frame] = field(default_factory=list)
+    size: int = 0
+
+
+class StreamSession:
+    """The ``Session`` of every driver."""
+
+    def __init__(self, id: str, stream: Stream, spec: Spec) -> None:
+        self.id = id
+        self._stream = stream
+        self._spec = spec
+        self._turn = asyncio.Lock()
+        self._last_id = 0
+        self._reply = self._expect()
+        self._reader = asyncio.create_task(self._read(), name=f"sandbox {id}")
+
+    @property
+    def alive(self) -> bool:
+        return not self._reader.done()
+
+    async def ready(self) -> None:
+        """Waits for a new worker's first frame. Raises ``SessionClosed``."""
+        await self._answer(self._reply, READY_SECONDS)
+
+    async def execute(self, code: str, timeout_seconds: float) -> CellResult:
+        blob = code.encode("utf-8", "replace")
+        if len(blob) > CODE_LIMIT_BYTES:
+            raise SandboxError(f"The code is longer than {CODE_LIMIT_BYTES} bytes.")
+        async with self._turn:
+            reply = await self._send({"op": "execute", "seconds": timeout_seconds}, blob)
+            try:
+                last = await self._answer(reply, timeout_seconds + PATIENCE_SECONDS)
+            except asyncio.CancelledError:
+                await self._send({"op": "interrupt", "id": reply.id})
+                raise
+        return await self._sound(lambda: _cell_result(reply.frames, last))
+
+    async def put(self, name: str, data: bytes) -> None:
+        _check(name)
+        if len(data) > self._spec.disk_bytes:
+            raise FileRefused(f"{name} is larger than the sandbox's disk.")
+        async with self._turn:
+            for start in range(0, max(len(data), 1), CHUNK_BYTES):
+                header = {"op": "put", "name": name, "append": start > 0}
+                await self._exchange(header, data[start : start + CHUNK_BYTES])
+
+    async def get(self, name: str) -> bytes:
+        _check(name)
+        data = bytearray()
+        async with self._turn:
+            while True:
+                last = await self._exchange({"op": "get", "name": name, "offset": len(data)})
+                data += last.blob
+                size = last.header.get("size")
+                if not isinstance(size, int) or max(size, len(data)) > self._spec.disk_bytes:
+                    raise FileRefused(f"{name} is larger than the sandbox's disk.")
+                if not last.blob or len(data) >= size:
+                    return bytes(data)
+
+    async def files(self) -> list[FileInfo]:
+        async with self._turn:
+            last = await self._exchange({"op": "files"})
+        return await self._sound(lambda: _files(last))
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await asyncio.wait([self._reader])
+        await self._stream.close()
+
+    # --- requests and replies ----------------------------------------------------------------------------------------
+
+    def _expect(self) -> _Reply:
+        reply = _Reply(self._last_id, asyncio.get_running_loop().create_future())
+        self._last_id += 1
+        return reply
+
+    async def _exchange(self, header: dict[str, Any], blob: bytes = b"") -> Frame:
+        last = await self._answer(await self._send(header, blob), FILE_SECONDS)
+        if last.header["event"] == "refused":
+            message = await self._sound(lambda: last.text("message"))
+            raise FileRefused(f"{header.get('name', 'The file')}: {message}.")
+        return last
+
+    async def _send(self, header: dict[str, Any], blob: bytes = b"") -> _Reply:
+        """Sends a request, which makes its reply the one that is listened to; others are dropped."""
+        if not self.alive:
+            raise SessionClosed("The sandbox has ended.")
+        reply = self._reply = self._expect()
+        try:
+            await self._stream.write(encode({"id": reply.id, **header}, blob))
+        except OSError:
+            await self.close()
+            raise SessionClosed("The sandbox has ended.") from None
+        return reply
+
+    async def _answer(self, reply: _Reply, seconds: float) -> Frame:
+        try:
+            async with asyncio.timeout(seconds):
+                return await reply.done
+        except TimeoutError:
+            await self.close()
+            raise SessionClosed("The sandbox did not answer in time and was ended.") from None
+
+    async def _sound(self, parse: Callable[[], T]) -> T:
+        """What ``parse`` makes of a reply; closes the session when the reply makes no sense."""
+        try:
+            return parse()
+        except FrameError:
+            await self.close()
+            raise SessionClosed("The sandbox broke its protocol and was ended.") from None
+
+    # --- the far end -------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        parser = Parser()
+        try:
+            while data := await self._stream.read():
+                for frame in parser.feed(data):
+                    self._take(self._reply, frame)
+        except (FrameError, OSError):
+            pass
+        finally:
+            if not self._reply.done.done():
+                self._reply.done.set_exception(SessionClosed("The sandbox has ended."))
+                self._reply.done.exception()  # nobody may be waiting
+
+    def _take(self, reply: _Reply, frame: Frame) -> None:
+        if frame.header.get("id") != reply.id or reply.done.done():
+            return
+        reply.size += len(frame.blob) + 1024
+        if reply.size > REPLY_BYTES:
+            raise FrameError("the reply is too long")
+        if frame.header.get("event") in _FINAL:
+            reply.done.set_result(frame)
+        else:
+            reply.frames.append(frame)
+
+
+def _check(name: str) -> None:
+    try:
+        parts(name)
+    except ValueError as error:
+        raise FileRefused(f"{error}.") from None
+
+
+def _cell_result(frames: Sequence[Frame], last: Frame) -> CellResult:
+    status, dropped = _STATUSES.get(last.text("status")), last.header.get("dropped")
+    if status is None or not isinstance(dropped, int):
+        raise FrameError("not the end of a cell")
+    return CellResult(
+        status=status,
+        outputs=[_output(frame) for frame in frames],
+        restarted=bool(last.header.get("restarted")),
+        files=_files(last),
+        dropped=dropped,
+    )
+
+
+def _output(frame: Frame) -> Output:
+    match frame.text("event"):
+        case "text":
+            return Text(
+                "stderr" if frame.header.get("stream") == "stderr" else "stdout", frame.blob.decode("utf-8", "replace")
+            )
+        case "traceback":
+            return Traceback(_TERMINAL_CODES.sub("", frame.blob.decode("utf-8", "replace")))
+        case "display":
+            return Display(_parts(frame), bool(frame.header.get("result")))
+    raise FrameError("not an output")
+
+
+def _parts(frame: Frame) -> dict[str, bytes]:
+    """Cuts the blob into the lengths that the header gives."""
+    data: dict[str, bytes] = {}
+    start = 0
+    for mime, length in _pairs(frame, "parts"):
+        if not _MIME_TYPE.fullmatch(mime):
+            raise FrameError("not a MIME type")
+        data[mime] = frame.blob[start : start + length]
+        start += length
+    return data
+
+
+def _files(frame: Frame) -> list[FileInfo]:
+    found = []
+    for name, size in _pairs(frame, "files"):
+        try:
+            parts(name)
+        except ValueError:
+            raise FrameError("not a file's name") from None
+        found.append(FileInfo(name, size))
+    return found
+
+
+def _pairs(frame: Frame, key: str) -> list[tuple[str, int]]:
+    """A header's list of strings with sizes."""
+    match frame.header.get(key):
+        case list() as pairs if len(pairs) <= 10_000:
+            for pair in pairs:
+                match pair:
+                    case [str(), int(size)] if size >= 0:
+                        continue
+                raise FrameError(f"the header's {key} is malformed")
+            return [(name, size) for name, size in pairs]
+    raise FrameError(f"the header's {key} is malformed")

@@ -1,0 +1,19 @@
+"""What the supervisor imports before the first fork, so that no cell waits for it."""
+
+from __future__ import annotations
+
+import importlib
+
+_MODULES = (
+    "IPython.core.interactiveshell",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "numpy",
+    "pandas",
+    "sandbox.worker.kernel",
+)
+
+
+def libraries() -> None:
+    for name in _MODULES:
+        importlib.import_module(name)
