@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -138,7 +139,7 @@ def _handlers(over: asyncio.Event) -> dict[str, Handler]:
         "truncated": _packed(gzip.compress(packed[:200])[:-20], "gzip"),
         "not-gzip": _packed(b"\x1f\x8bnot gzip at all", "gzip"),
         "brotli": _packed(b"\x0b\x02\x80", "br"),
-        "bomb": _packed(gzip.compress(bytes(BOMB_BYTES)), "gzip"),
+        "bomb": _packed(_bomb(), "gzip"),
         "slow": slow,
         "close": close,
         "drip": drip,
@@ -147,6 +148,11 @@ def _handlers(over: asyncio.Event) -> dict[str, Handler]:
         "loop": loop,
         "headers": headers,
     }
+
+
+@functools.cache
+def _bomb() -> bytes:
+    return gzip.compress(bytes(BOMB_BYTES))
 
 
 def _text(text: str, status: int = 200) -> Handler:

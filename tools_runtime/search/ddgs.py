@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +29,7 @@ _REFUSALS: dict[int, Status] = {202: "rate_limited", 429: "rate_limited", 403: "
 """DuckDuckGo answers 202 to a client that asks too often."""
 _CHALLENGE = re.compile(r"captcha|challenge|anomaly|unusual traffic|not a robot|are (you )?human", re.IGNORECASE)
 _DEFAULT_REGION = "us-en"
+_MAX_THREADS = 4
 
 
 def engine(name: str) -> Engine:
@@ -39,18 +41,23 @@ def engine(name: str) -> Engine:
 
 
 class DdgsBackend:
-    """One engine, asked in a thread. ``seconds`` caps one request."""
+    """One engine. ``seconds`` caps one request.
+
+    It is asked in threads of its own: an engine that hangs must not hold up what else the server does in threads.
+    """
 
     def __init__(self, engine: Engine, *, seconds: float) -> None:
         self.name = f"ddgs:{engine.name}"
         self._engine = type("Checked", (_Checked, engine), {})
         self._seconds = seconds
+        self._threads = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix=self.name)
 
     async def search(self, query: Query) -> SearchOutcome:
-        return await asyncio.to_thread(self._search, query)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._search, query)
 
     async def aclose(self) -> None:
-        """Nothing is kept open: each search is a client of its own."""
+        """Does not wait for searches that are under way; they end by their time-out."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _search(self, query: Query) -> SearchOutcome:
         client = self._engine(timeout=self._seconds)
@@ -71,6 +78,8 @@ class DdgsBackend:
             return SearchOutcome("ok", results)
         if _CHALLENGE.search(client.page):
             return SearchOutcome("blocked", detail="the engine asks whether we are human")
+        if not client.page.lstrip().startswith(("<", "{", "[")):
+            return SearchOutcome("bad_response", detail="neither HTML nor JSON")
         return SearchOutcome("empty")
 
 
