@@ -1,10 +1,13 @@
-"""All settings: one frozen object, read once from the environment (and a TOML file). Nobody else reads the environment.
+"""All settings: one frozen object, read once from the environment and a TOML file. Nobody else reads the environment.
+
+The file is the one that TOOLS_RUNTIME_CONFIG names, if any; a variable of the environment wins over it.
 
 Every field is documented in docs/settings.md; a test compares the two.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,57 +43,104 @@ class UpstreamSettings(BaseModel):
 class Settings(BaseSettings):
     """Settings of one server process. Environment variables are the field names in capitals after TOOLS_RUNTIME_."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     # Server
     host: str = "127.0.0.1"
+    """Address to listen on. There are no keys yet: whoever reaches it may use it."""
     port: int = Field(default=8000, ge=0, le=65535)
+    """0 takes a free one."""
     data: Path = Path("indexes")
+    """Folder of the database, the uploaded files and the index; made if missing."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of this server's own loggers; those of libraries say warnings and errors only."""
     max_request_bytes: int = 64 * 2**20
+    """Of a JSON body. File uploads have ``max_file_bytes``."""
+    shutdown_seconds: int = Field(default=10, ge=0)
+    """How long requests that still run may take to end when the server is asked to stop."""
 
     # Upstreams: either a list, or the one of upstream_url, or (neither) the embedded model
     upstreams: tuple[UpstreamSettings, ...] = ()
+    """Model servers; for each request the first whose patterns match the model."""
     upstream_url: str | None = None
+    """Base URL of the one model server, ending in ``/v1``."""
     upstream_kind: Literal["chat", "responses"] = "chat"
+    """The API that it is asked by: Chat Completions or Responses."""
     upstream_key: SecretStr | None = None
+    """Sent to it as bearer token."""
     upstream_connect_seconds: float = 10
+    """For making a connection."""
     upstream_first_delta_seconds: float = 300
+    """From the request to the first event of the answer; local models load and read prompts for long."""
     upstream_idle_seconds: float = 120
+    """Between two pieces of an answer."""
     upstream_retries: int = Field(default=2, ge=0)
+    """Further attempts after a failure that may pass, with growing pauses, until the first event has come."""
     default_model: str | None = None
+    """For requests that name no model; without it the first one that a model server lists."""
 
     # The loop
-    max_turns: int = Field(default=24, ge=1)
+    max_turns: int = Field(default=24, ge=2)
+    """Model calls of one response. In the last one no hosted tool may be called, so that the model answers."""
     max_parallel_calls: int = Field(default=8, ge=1)
+    """Hosted calls of one response that run side by side."""
     tool_seconds: float = 300
+    """For one hosted call."""
     max_tool_output_chars: int = 60_000
+    """Of one hosted call's result that the model is given."""
 
     # Web search
     searxng_url: str | None = None
+    """Base URL of a SearXNG whose settings allow the format ``json``."""
     search_backends: Annotated[tuple[str, ...], NoDecode] = ()
+    """In the order in which they are asked: ``searxng``, ``ddgs:<engine>``. Empty: SearXNG if it has a URL, then
+    public engines."""
     search_seconds: float = 8
+    """For all queries of one search together, over all backends."""
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    """``host:port``s that the page fetcher may reach besides public addresses."""
     fetch_seconds: float = 15
+    """For one page, redirects included."""
     fetch_max_bytes: int = 10 * 2**20
+    """Of one page, decompressed."""
     fetch_max_redirects: int = 5
+    """Each is checked like the first address."""
 
     # File search
     embedding_model: str | None = None
+    """A sentence-transformers model, by name or folder; without it the one that comes with the installation."""
     max_file_bytes: int = 512 * 2**20
+    """Of one uploaded file."""
     read_seconds: float = 120
+    """For turning one file into text."""
     read_memory_bytes: int = 2 * 2**30
+    """Address space of the process that does so."""
+    read_max_chars: int = 40_000_000
+    """Of the text of one file; more is a failure, not a cut."""
+    max_file_tokens: int = 5_000_000
+    """Of one file in a vector store; OpenAI's limit."""
     max_input_file_chars: int = 400_000
+    """Of the text of one ``input_file``, which goes into the prompt whole."""
 
     # Code interpreter
     sandbox: Literal["auto", "docker", "none"] = "auto"
+    """``auto`` uses Docker where an engine answers; with ``none``, code_interpreter is refused."""
     sandbox_image: str = "tools-runtime-sandbox:latest"
+    """The image that ``python -m sandbox build`` makes."""
     sandbox_memory_bytes: int = 2**30
+    """Of one container, its files included."""
     sandbox_disk_bytes: int = 256 * 2**20
+    """Of /mnt/data in one container."""
     sandbox_cpus: float = 1.0
+    """Of one container."""
     sandbox_pids: int = 128
+    """Processes and threads of one container."""
     sandbox_cell_seconds: float = 60
+    """For one piece of code; then it is interrupted, and variables stay."""
     sandbox_idle_minutes: float = 20
+    sandbox_max_sessions: int = Field(default=16, ge=1)
+    """Sessions at a time, each up to sandbox_memory_bytes; the one longest unused makes room for a new one."""
+    """After which an unused container is ended, and its variables and files with it."""
 
     @field_validator("search_backends", "fetch_allow", mode="before")
     @classmethod
@@ -106,4 +156,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        file = os.environ.get(f"{PREFIX}CONFIG")
+        if not file:
+            return init_settings, env_settings
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{PREFIX}CONFIG names a file that does not exist: {file}")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
