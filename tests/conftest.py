@@ -1,4 +1,4 @@
-"""Fixtures that tests of several packages share."""
+"""Fixtures that tests of several packages share, and what the end of a test run says."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import stack
+from harness import recorded
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +14,8 @@ def web_stack() -> Iterator[stack.WebStack]:
     """Real sites, a real engine over them and a real SearXNG, on loopback ports."""
     with stack.running() as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not recorded.streams():
+        terminalreporter.write_line(f"Left out: comparison with OpenAI's recorded streams; none in {recorded.FOLDER}")

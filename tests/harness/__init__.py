@@ -1,0 +1,117 @@
+"""An engine around scripted models and hosted tools, over real stores. For tests of the engine and of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tools_runtime.api import sse
+from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.prepare import Preparer
+from tools_runtime.engine.run import Archive, Limits
+from tools_runtime.engine.service import Engine, Running
+from tools_runtime.engine.view import View
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.stores.conversations import ConversationStore
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.tools import HostedTool
+from tools_runtime.upstreams.router import Router
+from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
+
+LIMITS = Limits(max_turns=8, max_parallel_calls=4, tool_seconds=30, tool_output_chars=10_000)
+
+
+@dataclass(frozen=True)
+class Harness:
+    """A running engine and what it stands on."""
+
+    engine: Engine
+    upstream: ScriptedUpstream
+    responses: ResponseStore
+    conversations: ConversationStore
+
+    async def start(self, **body: Any) -> Running:
+        """Begins a run of the request with these fields; the input defaults to ``hi``."""
+        return await self.engine.start(CreateResponse.model_validate({"input": "hi"} | body), "default")
+
+    async def reply(self, **body: Any) -> dict[str, Any]:
+        """The reply to a client that does not stream."""
+        running = await self.start(**body)
+        return View(body.get("include")).response(await running.log.finished()).wire()
+
+    async def events(self, **body: Any) -> list[dict[str, Any]]:
+        """The events that a streaming client reads."""
+        running = await self.start(**body)
+        frames = [frame async for frame in sse.stream(running.log, View(body.get("include")), obfuscate=False)]
+        return decode(b"".join(frames))
+
+
+@asynccontextmanager
+async def harness(
+    folder: Path,
+    script: Script,
+    tools: Sequence[HostedTool] = (),
+    *,
+    archive: Archive | None = None,
+    loader: ContentLoader | None = None,
+    **limits: float,
+) -> AsyncIterator[Harness]:
+    """An engine whose model plays ``script``. ``limits`` replace fields of ``LIMITS``."""
+    database = Database(f"sqlite:///{folder}/harness.db")
+    await database.open()
+    responses, conversations = ResponseStore(database), ConversationStore(database)
+    history = StoredHistory(responses, conversations)
+    upstream = ScriptedUpstream(script)
+    preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files())
+    engine = Engine(preparer, archive or history, replace(LIMITS, **limits))  # type: ignore[arg-type]
+    try:
+        yield Harness(engine, upstream, responses, conversations)
+    finally:
+        await engine.aclose()
+        await database.close()
+
+
+def files(uploaded: dict[str, tuple[str, bytes]] | None = None, pages: dict[str, bytes] | None = None) -> ContentLoader:
+    """A loader that knows these uploaded files, by id, and these pages, by URL. Documents are read as UTF-8."""
+
+    async def load(owner: str, file_id: str) -> tuple[str, bytes]:
+        if file_id not in (uploaded or {}):
+            raise not_found("file", file_id)
+        return (uploaded or {})[file_id]
+
+    async def fetch(url: str) -> bytes:
+        if url not in (pages or {}):
+            raise ApiError(f"Could not fetch {url}.")
+        return (pages or {})[url]
+
+    async def read(name: str, data: bytes) -> str:
+        return data.decode()
+
+    return ContentLoader(load, fetch, read, max_file_chars=1000)
+
+
+def decode(stream: bytes) -> list[dict[str, Any]]:
+    """The events of a server-sent stream. Checks the framing: event name, one line of data, ``[DONE]`` at the end."""
+    *frames, done, rest = stream.decode().split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    events = []
+    for frame in frames:
+        name, data = frame.split("\n")
+        event = orjson.loads(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        events.append(event)
+    return events
+
+
+def collapsed(types: Iterable[str]) -> list[str]:
+    """Event types with runs of the same one written once."""
+    kinds = list(types)
+    return [kind for index, kind in enumerate(kinds) if index == 0 or kind != kinds[index - 1]]

@@ -1,0 +1,225 @@
+"""Runs that between them write every kind of item and event: what the model says, and what was asked."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import Harness, harness
+from harness.tools import FakeTool, code_interpreter, file_search, web_search
+from tools_runtime.protocol.response import OutputTokensDetails, Usage
+from tools_runtime.upstreams import (
+    CallArguments,
+    CallStarted,
+    Finished,
+    ReasoningDelta,
+    ReasoningEnd,
+    RefusalDelta,
+    TextDelta,
+    UpstreamError,
+)
+from tools_runtime.upstreams.scripted import Step
+
+WEB = {"type": "web_search"}
+FILES = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+CODE = {"type": "code_interpreter", "container": {"type": "auto"}}
+WEATHER = {
+    "type": "function",
+    "name": "weather",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+}
+DIED = UpstreamError("The model server died.", status=502, type="server_error", code="server_error")
+
+
+def usage(input: int, output: int, reasoning: int = 0) -> Usage:
+    return Usage(
+        input_tokens=input,
+        output_tokens=output,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=reasoning),
+        total_tokens=input + output,
+    )
+
+
+def call(name: str, arguments: str, call_id: str = "call_1") -> list[Step]:
+    """A whole call, its arguments in pieces of four characters."""
+    pieces = [arguments[position : position + 4] for position in range(0, len(arguments), 4)]
+    return [CallStarted(call_id, name), *(CallArguments(call_id, piece) for piece in pieces)]
+
+
+def say(text: str) -> list[Step]:
+    """A text in words."""
+    first, *words = text.split(" ")
+    return [TextDelta(first), *(TextDelta(f" {word}") for word in words)]
+
+
+ANSWER = [*say("Done."), Finished(usage=usage(30, 3))]
+
+
+def _random_pause() -> Callable[[], float]:
+    rng = random.Random(1)
+    return lambda: rng.random() / 200
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``status`` is the status that the response ends with; a run that fails has no plain reply to compare."""
+
+    name: str
+    turns: Sequence[Sequence[Step]]
+    request: dict[str, Any] = field(default_factory=dict)
+    tools: Callable[[], Sequence[FakeTool]] = tuple
+    status: str = "completed"
+    limits: dict[str, float] = field(default_factory=dict)
+
+    def harness(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
+        return harness(folder, self.turns, self.tools(), **self.limits)
+
+
+SCENARIOS = (
+    Scenario("plain text", [[*say("Hello there, world."), Finished(usage=usage(5, 4))]]),
+    Scenario("nothing at all", [[Finished(usage=usage(5, 0))]]),
+    Scenario("reasoning text", [[ReasoningDelta("Let me "), ReasoningDelta("see."), *ANSWER]]),
+    Scenario(
+        "reasoning summary and encrypted content",
+        [
+            [
+                ReasoningDelta("First, ", "summary"),
+                ReasoningDelta("this.", "summary"),
+                ReasoningDelta("Then that.", "summary", 1),
+                ReasoningEnd("gAAAA"),
+                ReasoningEnd("gBBBB"),
+                *ANSWER,
+            ]
+        ],
+        {"include": ["reasoning.encrypted_content"]},
+    ),
+    Scenario("refusal", [[RefusalDelta("I can"), RefusalDelta("not."), Finished()]]),
+    Scenario("text, then refusal", [[*say("Well, "), RefusalDelta("no."), Finished()]]),
+    Scenario("function call", [[*say("Looking."), *call("weather", '{"city":"Ghent"}')]], {"tools": [WEATHER]}),
+    Scenario(
+        "parallel interleaved function calls",
+        [
+            [
+                CallStarted("call_a", "weather"),
+                CallStarted("call_b", "weather"),
+                CallArguments("call_a", '{"city":'),
+                CallArguments("call_b", '{"city":"Ghent"}'),
+                CallArguments("call_a", '"Bruges"}'),
+            ]
+        ],
+        {"tools": [WEATHER]},
+    ),
+    Scenario(
+        "web search",
+        [call("web_search", "ducks"), [*say("Ducks swim【1】 and fly [2]."), Finished()]],
+        {"tools": [WEB], "include": ["web_search_call.action.sources", "web_search_call.results"]},
+        lambda: [web_search()],
+    ),
+    Scenario(
+        "file search",
+        [call("file_search", "ducks"), [*say("Ducks swim【1†L1-L3】. More."), Finished()]],
+        {"tools": [FILES], "include": ["file_search_call.results"]},
+        lambda: [file_search()],
+    ),
+    Scenario(
+        "file search, results not asked for",
+        [call("file_search", "ducks"), ANSWER],
+        {"tools": [FILES]},
+        lambda: [file_search()],
+    ),
+    Scenario(
+        "code interpreter",
+        [
+            call("code_interpreter", "print(6 * 7)"),
+            [*say("See [the plot](sandbox:/mnt/data/plot.png)."), Finished()],
+        ],
+        {"tools": [CODE], "include": ["code_interpreter_call.outputs"]},
+        lambda: [code_interpreter()],
+    ),
+    Scenario(
+        "code interpreter, outputs not asked for",
+        [call("code_interpreter", "1"), ANSWER],
+        {"tools": [CODE]},
+        lambda: [code_interpreter()],
+    ),
+    Scenario(
+        "hosted tool and client function in one turn",
+        [[*call("weather", "{}", "call_a"), *call("web_search", "ducks", "call_b")]],
+        {"tools": [WEATHER, WEB]},
+        lambda: [web_search()],
+    ),
+    Scenario(
+        "hosted calls side by side",
+        [
+            [
+                *call("web_search", "one", "call_a"),
+                *call("file_search", "two", "call_b"),
+                *call("web_search", "three", "call_c"),
+                Finished(usage=usage(10, 20, 5)),
+            ],
+            ANSWER,
+        ],
+        {"tools": [WEB, FILES]},
+        lambda: [web_search(_random_pause()), file_search(_random_pause())],
+    ),
+    Scenario(
+        "text between reasoning and two kinds of call",
+        [
+            [
+                ReasoningDelta("hm"),
+                *say("I will look."),
+                *call("code_interpreter", "x = 1", "a"),
+                ReasoningDelta("so"),
+                *call("file_search", "x", "b"),
+            ],
+            [ReasoningDelta("now"), *ANSWER],
+        ],
+        {"tools": [CODE, FILES]},
+        lambda: [code_interpreter(), file_search()],
+    ),
+    Scenario(
+        "more hosted calls than allowed",
+        [
+            [*call("web_search", "one", "a"), *call("web_search", "two", "b"), *call("web_search", "three", "c")],
+            ANSWER,
+        ],
+        {"tools": [WEB], "max_tool_calls": 2},
+        lambda: [web_search()],
+    ),
+    Scenario(
+        "as many turns as allowed",
+        [call("web_search", "one"), call("web_search", "two"), ANSWER],
+        {"tools": [WEB]},
+        lambda: [web_search()],
+        limits={"max_turns": 3},
+    ),
+    Scenario("cut off by length", [[*say("It was a"), Finished("length", usage(5, 4))]], status="incomplete"),
+    Scenario(
+        "cut off in a call",
+        [[*call("weather", '{"ci', "a"), *call("code_interpreter", "pri", "b"), Finished("length")]],
+        {"tools": [WEATHER, CODE]},
+        lambda: [code_interpreter()],
+        status="incomplete",
+    ),
+    Scenario("content filter", [[*say("How to"), Finished("content_filter")]], status="incomplete"),
+    Scenario("upstream fails before any delta", [[DIED]], status="failed"),
+    Scenario(
+        "upstream dies in mid-stream",
+        [
+            [
+                ReasoningDelta("hm"),
+                *say("It was"),
+                *call("weather", '{"', "a"),
+                *call("code_interpreter", "1", "b"),
+                DIED,
+            ]
+        ],
+        {"tools": [WEATHER, CODE]},
+        lambda: [code_interpreter()],
+        status="failed",
+    ),
+)
