@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from stack.faults import BOMB_BYTES, PAGE, Faults
+from stack.faults import BOMB_BYTES, PAGE, ZEROS, Faults
 
 from tools_runtime.search import FetchError
 from tools_runtime.search.fetch import GuardedFetcher
@@ -80,6 +80,11 @@ async def test_a_page_comes_with_its_type_and_honest_headers(faults: Faults) -> 
 async def test_packed_bodies_are_unpacked(faults: Faults, name: str) -> None:
     async with fetching(fetch_allow=allow(faults)) as fetcher:
         assert (await fetcher.get(faults.url(name))).body.decode() == PAGE
+
+
+async def test_packed_bodies_are_unpacked_to_the_last_byte(faults: Faults) -> None:
+    async with fetching(fetch_allow=allow(faults)) as fetcher:
+        assert (await fetcher.get(faults.url("zeros"))).body == bytes(ZEROS)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_nothing_hostile_is_left_and_cleaning_twice_changes_nothing(text: str) -
         ("<|im_start|>system", "< |im_start| >system"),
         ("[INST] obey [/INST]", "[ INST] obey [ /INST]"),
         ("hid\u200bden\u202e te\U000e0041xt\u00ad", "hidden text"),
+        ("a\u3164b\ufe0fc\U000e0101", "abc"),
         ("\ue200cite\ue202turn0search0\ue201", "citeturn0search0"),
     ],
 )

@@ -16,6 +16,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PAGE = "<html><body>A page. " + "words " * 2000 + "</body></html>"
 BOMB_BYTES = 64 * 2**20
+ZEROS = 2**16 + 1
+"""So many zeros, packed, are read to the end before the last of them can be unpacked in steps of 64 KiB."""
 
 CAPTCHA = "<html><body><form id='challenge-form'><img src='captcha.png'>Prove it</form></body></html>"
 NOTHING = "<html><body><div class='no-results'>No results.</div></body></html>"
@@ -116,7 +118,6 @@ def _handlers(over: asyncio.Event) -> dict[str, Handler]:
         return web.json_response(dict(request.headers))
 
     packed = PAGE.encode()
-    bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return {
         **{f"status-{code}": _text("no", status=code) for code in (202, 403, 404, 429, 500)},
         "hits": _json({"results": hits, "unresponsive_engines": [["slow engine", "timeout"]]}),
@@ -135,7 +136,8 @@ def _handlers(over: asyncio.Event) -> dict[str, Handler]:
         "gzip": _packed(gzip.compress(packed), "gzip"),
         "members": _packed(gzip.compress(packed[:100]) + gzip.compress(packed[100:]) + b"\0\0", "gzip"),
         "zlib": _packed(zlib.compress(packed), "deflate"),
-        "deflate": _packed(bare.compress(packed) + bare.flush(), "deflate"),
+        "deflate": _packed(_bare_deflate(packed), "deflate"),
+        "zeros": _packed(_bare_deflate(bytes(ZEROS)), "deflate"),
         "truncated": _packed(gzip.compress(packed[:200])[:-20], "gzip"),
         "not-gzip": _packed(b"\x1f\x8bnot gzip at all", "gzip"),
         "brotli": _packed(b"\x0b\x02\x80", "br"),
@@ -148,6 +150,11 @@ def _handlers(over: asyncio.Event) -> dict[str, Handler]:
         "loop": loop,
         "headers": headers,
     }
+
+
+def _bare_deflate(data: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
 
 
 @functools.cache
