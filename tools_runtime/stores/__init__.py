@@ -161,12 +161,13 @@ class FileBatch:
 @dataclass(frozen=True)
 class NewChunk:
     """A chunk as ingestion makes it. ``start`` and ``end`` are character offsets in the file's text; ``vectors`` is
-    a matrix of 16-bit floats, one row a window; ``page`` counts from 1."""
+    a matrix of 16-bit floats with ``windows`` rows; ``page`` counts from 1."""
 
     text: str
     start: int
     end: int
     page: int | None
+    windows: int
     vectors: bytes
 
 

@@ -46,7 +46,10 @@ class ChunkStore:
             if texts:
                 connection.execute(insert(chunks), texts)
             keys = [*connection.scalars(select(chunks.c.key).where(*mine).order_by(chunks.c.key))]
-            rows = [{"chunk_key": key, "data": one.vectors} | place for key, one in zip(keys, new, strict=True)]
+            rows = [
+                {"chunk_key": key, "windows": one.windows, "data": one.vectors} | place
+                for key, one in zip(keys, new, strict=True)
+            ]
             if rows:
                 connection.execute(insert(vectors), rows)
             return keys
@@ -72,10 +75,11 @@ class ChunkStore:
             lambda connection: [Chunk(**row._mapping) for row in connection.execute(query)]
         )
 
-    async def vectors(self, embedding_model: str) -> list[tuple[int, int, bytes]]:
-        """File key, chunk key and vectors of every chunk of every owner, in that order. For building an index."""
+    async def vectors(self, embedding_model: str) -> list[tuple[int, int, int, bytes]]:
+        """File key, chunk key, number of windows and vectors of every chunk of every owner. For building an
+        index, hence in order of file and chunk."""
         query = (
-            select(vectors.c.file_key, vectors.c.chunk_key, vectors.c.data)
+            select(vectors.c.file_key, vectors.c.chunk_key, vectors.c.windows, vectors.c.data)
             .join(vector_store_files, _FILE.key == vectors.c.file_key)
             .where(_FILE.status == "completed", _FILE.embedding_model == embedding_model)
             .order_by(vectors.c.file_key, vectors.c.chunk_key)

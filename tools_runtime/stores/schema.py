@@ -141,6 +141,7 @@ vectors = Table(
     Column("chunk_key", Key, ForeignKey("chunks.key", ondelete="CASCADE"), primary_key=True),
     Column("owner", Text, nullable=False),
     Column("file_key", Key, nullable=False),
+    Column("windows", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),
 )
 """``data`` is a matrix of 16-bit floats, one row a window of the chunk. Apart from the chunks, so that the index can be

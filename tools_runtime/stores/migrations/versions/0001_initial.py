@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("chunk_key", KEY, sa.ForeignKey("chunks.key", ondelete="CASCADE"), primary_key=True),
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("file_key", KEY, nullable=False),
+        sa.Column("windows", sa.Integer, nullable=False),
         sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_index("ix_items_response_id", "items", ["response_id"])

@@ -1,0 +1,134 @@
+"""Vector stores as one service: what the HTTP layer and the file_search tool call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.protocol.tools import AttributeFilter
+from tools_runtime.retrieval import Embedder, Passage, filters
+from tools_runtime.retrieval.ingestion import Ingestor
+from tools_runtime.retrieval.passages import Passages
+from tools_runtime.stores import Attachment, Chunk, FileBatch, VectorStoreFile
+from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.vector_store_files import VectorStoreFileStore
+from tools_runtime.stores.vector_stores import VectorStoreStore
+
+
+class Library:
+    """Changes and searches of vector stores: what must touch the database, the queue and the index together.
+
+    Plain reads go to the stores, which are public for that.
+    """
+
+    def __init__(
+        self,
+        files: FileStore,
+        stores: VectorStoreStore,
+        members: VectorStoreFileStore,
+        passages: Passages,
+        ingestor: Ingestor,
+        embedder: Embedder,
+    ) -> None:
+        self.files = files
+        self.stores = stores
+        self.members = members
+        self.passages = passages
+        self._ingestor = ingestor
+        self._embedder = embedder
+
+    async def start(self) -> None:
+        """Loads the index and goes on with files that are in progress."""
+        await self.files.start()
+        await self.passages.load()
+        await self._ingestor.start()
+
+    async def stop(self) -> None:
+        await self._ingestor.stop()
+
+    async def attach(self, owner: str, store_id: str, attachment: Attachment) -> VectorStoreFile:
+        """Puts a file into a vector store, to be read in the background. Raises a 404 ``ApiError``."""
+        members, _, replaced = await self.members.attach(owner, store_id, [attachment])
+        await self._added(members, replaced)
+        return members[0]
+
+    async def attach_batch(self, owner: str, store_id: str, attachments: Sequence[Attachment]) -> FileBatch:
+        """Puts several files into a vector store, as a batch. Raises a 404 ``ApiError``, and then adds none."""
+        members, batch, replaced = await self.members.attach(owner, store_id, attachments, batch=True)
+        await self._added(members, replaced)
+        assert batch is not None
+        return batch
+
+    async def detach(self, owner: str, store_id: str, file_id: str) -> bool:
+        """Takes a file out of a vector store; the file itself stays."""
+        key = await self.members.detach(owner, store_id, file_id)
+        await self.passages.forget([] if key is None else [key])
+        return key is not None
+
+    async def delete_file(self, owner: str, file_id: str) -> bool:
+        """Deletes a file, and with it all that any vector store knows of it."""
+        return await self._deleted(await self.files.delete(owner, file_id))
+
+    async def delete_store(self, owner: str, store_id: str) -> bool:
+        """Deletes a vector store; its files stay."""
+        return await self._deleted(await self.stores.delete(owner, store_id))
+
+    async def require(self, owner: str, store_ids: Sequence[str], param: str) -> None:
+        """Raises ``ApiError`` naming ``param``: a 404 for an unknown vector store, a 400 for an expired one."""
+        for store_id in store_ids:
+            store = await self.stores.get(owner, store_id)
+            if store is None:
+                raise not_found("vector store", store_id, param=param)
+            if store.expired(time.time()):
+                raise ApiError(f"Vector store '{store_id}' is expired.", param=param, code="vector_store_expired")
+
+    async def search(
+        self,
+        owner: str,
+        store_ids: Sequence[str],
+        queries: Sequence[str],
+        *,
+        limit: int,
+        condition: AttributeFilter | None = None,
+        threshold: float = 0,
+    ) -> list[Passage]:
+        """The best passages for any of the queries in any of the vector stores, best first. The stores exist (see
+        ``require``) and count as used now."""
+        await self.stores.touch(owner, store_ids)
+        searchable = await self.members.searchable(owner, store_ids)
+        keys = [key for key, _, attributes in searchable if condition is None or filters.matches(condition, attributes)]
+        if not keys or not queries:
+            return []
+        vectors = await self._embedder.queries(queries)
+        hits = await self.passages.search(owner, vectors, keys, limit * len({*store_ids}))
+        return _fuse(hits, limit, threshold)
+
+    async def _added(self, members: Sequence[VectorStoreFile], replaced: Sequence[int]) -> None:
+        await self.passages.forget(replaced)
+        self._ingestor.submit(members)
+
+    async def _deleted(self, keys: Sequence[int] | None) -> bool:
+        await self.passages.forget(keys or [])
+        return keys is not None
+
+
+def _fuse(hits: Sequence[Sequence[tuple[Chunk, float]]], limit: int, threshold: float) -> list[Passage]:
+    """One list of several: a passage counts by the query that it fits best, and once where several vector stores hold
+    its file."""
+    best: dict[tuple[str, int, int], Passage] = {}
+    for chunk, similarity in (hit for of_query in hits for hit in of_query):
+        score = min(1.0, max(0.0, similarity))
+        place = (chunk.file_id, chunk.start, chunk.end)
+        if score >= threshold and (place not in best or best[place].score < score):
+            best[place] = Passage(
+                file_id=chunk.file_id,
+                filename=chunk.filename,
+                attributes=chunk.attributes,
+                text=chunk.text,
+                score=score,
+                start=chunk.start,
+                end=chunk.end,
+                page=chunk.page,
+            )
+    return sorted(best.values(), key=lambda passage: passage.score, reverse=True)[:limit]

@@ -1,0 +1,64 @@
+"""Plain text of any kind: prose, Markdown, code, JSON, CSV."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from charset_normalizer import from_bytes
+
+from tools_runtime.retrieval import Document, Unreadable
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SAMPLE = 64 * 2**10
+_MAX_CONTROL_SHARE = 0.02
+_CONTROLS = {chr(code): None for code in range(32) if chr(code) not in "\t\n\r\f\b\x1b"}
+
+
+def read(path: Path) -> Document:
+    return Document(decode(path.read_bytes()))
+
+
+def decode(data: bytes) -> str:
+    """The bytes as text: by byte order mark, as UTF-8, or by the best guess. Raises ``Unreadable`` for what is not
+    text."""
+    encoding = _encoding(data)
+    if encoding is None:
+        raise Unreadable("unsupported_file", "Files of this type cannot be read: the file is not text.")
+    text = data.decode(encoding, errors="replace")
+    sample = text[:_SAMPLE]
+    controls = sum(character in _CONTROLS for character in sample)
+    if controls > _MAX_CONTROL_SHARE * len(sample):
+        raise Unreadable("unsupported_file", "Files of this type cannot be read: the file is not text.")
+    return text
+
+
+def _encoding(data: bytes) -> str | None:
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return encoding
+    sample = data[:_SAMPLE]
+    if b"\0" in sample:
+        return _wide(sample)
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        best = from_bytes(sample).best()
+        return None if best is None else best.encoding
+    return "utf-8"
+
+
+def _wide(sample: bytes) -> str | None:
+    """UTF-16 without a byte order mark, where every other byte of Western text is zero."""
+    half = len(sample) / 2
+    if sample[1::2].count(0) > 0.4 * half and sample[::2].count(0) < 0.1 * half:
+        return "utf-16-le"
+    if sample[::2].count(0) > 0.4 * half and sample[1::2].count(0) < 0.1 * half:
+        return "utf-16-be"
+    return None
