@@ -1,0 +1,166 @@
+"""The doctor looks at everything that the server leans on, and says in a line each what is there and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+from rich.table import Table
+from rich.text import Text
+from yarl import URL
+
+from sandbox import SandboxUnavailable
+from sandbox.docker import DockerSandbox
+from tools_runtime.retrieval.sentence_transformer import PACKAGED
+from tools_runtime.search import backends
+from tools_runtime.settings import Settings
+from tools_runtime.upstreams import router
+
+State = Literal["ok", "off", "failed"]
+
+_COLOURS: dict[State, str] = {"ok": "green", "off": "yellow", "failed": "red"}
+_PROBE_SECONDS = 5
+_NAMED_MODELS = 4
+_TINY = "SmolLM2 with 135 million parameters, for trying things out and not for answers"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. ``off`` is what nobody configured or somebody switched off; ``failed`` should work and does not."""
+
+    name: str
+    state: State
+    detail: str
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
+    sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
+    return [sandbox, *upstreams, search, _embedder(settings), _data(settings.data)]
+
+
+def table(checks: Sequence[Check]) -> Table:
+    """The checks for a terminal."""
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for check in checks:
+        rows.add_row(Text(check.name), Text(check.state, _COLOURS[check.state]), Text(check.detail))
+    return rows
+
+
+async def _sandbox(settings: Settings) -> Check:
+    name = "code interpreter"
+    if settings.sandbox == "none":
+        return Check(name, "off", "switched off (TOOLS_RUNTIME_SANDBOX)")
+    docker = DockerSandbox(settings.sandbox_image, owner="doctor")
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            return Check(name, "ok", await docker.probe())
+    except SandboxUnavailable as error:
+        return Check(name, "failed", str(error))
+    except TimeoutError:
+        return Check(name, "failed", f"the Docker Engine did not answer in {_PROBE_SECONDS} s")
+    finally:
+        await docker.aclose()
+
+
+async def _upstreams(settings: Settings) -> list[Check]:
+    models: dict[str, str] = {}
+    silent: dict[str, str] = {}
+    routes = router.build(settings)
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            catalogue = await routes.catalogue()
+        models, silent = catalogue.models, catalogue.silent
+    except TimeoutError:
+        pass
+    finally:
+        await routes.aclose()
+    return [
+        _upstream(name, where, [model for model, server in models.items() if server == name], silent.get(name))
+        for name, where in _servers(settings)
+    ]
+
+
+def _servers(settings: Settings) -> list[tuple[str, str]]:
+    """Name and description of each model server. Credentials in URLs are not shown."""
+    if settings.upstreams:
+        return [(server.name, f"{_public(server.url)} ({server.kind})") for server in settings.upstreams]
+    if settings.upstream_url:
+        return [("default", f"{_public(settings.upstream_url)} ({settings.upstream_kind})")]
+    return [("embedded", _TINY)]
+
+
+def _upstream(name: str, where: str, models: Sequence[str], complaint: str | None) -> Check:
+    if not models:
+        complaint = complaint or f"no model, or no answer in {_PROBE_SECONDS} s"
+        return Check("model server", "failed", f"{name}: {where}: {complaint}")
+    more = f" and {len(models) - _NAMED_MODELS} more" if len(models) > _NAMED_MODELS else ""
+    return Check("model server", "ok", f"{name}: {where}; {', '.join(models[:_NAMED_MODELS])}{more}")
+
+
+async def _search(settings: Settings) -> Check:
+    """Public engines are not asked: they count each question."""
+    name = "web search"
+    try:
+        configured = backends.configured(settings)
+    except ValueError as error:
+        return Check(name, "failed", str(error))
+    order = ", then ".join(backend.name for backend in configured)
+    for backend in configured:
+        await backend.aclose()
+    if settings.searxng_url is None:
+        return Check(name, "ok", order)
+    complaint = await _searxng_complaint(settings.searxng_url)
+    where = f"{order}; SearXNG is {_public(settings.searxng_url)}"
+    return Check(name, "failed" if complaint else "ok", f"{where}: {complaint}" if complaint else where)
+
+
+async def _searxng_complaint(url: str) -> str | None:
+    """What is wrong with a SearXNG. It is asked for nothing, so that it asks no engine: 400 is the right answer."""
+    timeout = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url.rstrip('/')}/search", params={"format": "json"}) as response,
+        ):
+            if response.status in (200, 400):
+                return None
+            if response.status == 403:
+                return "HTTP 403; its settings.yml must allow JSON (search.formats: [html, json])"
+            return f"HTTP {response.status}"
+    except TimeoutError:
+        return f"no answer in {_PROBE_SECONDS} s"
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+
+
+def _embedder(settings: Settings) -> Check:
+    name = "embedder"
+    if find_spec("sentence_transformers") is None:
+        return Check(name, "failed", "the package sentence-transformers is not installed")
+    return Check(name, "ok", f"{settings.embedding_model or PACKAGED}, loaded when first used")
+
+
+def _data(folder: Path) -> Check:
+    name = "data folder"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Check(name, "failed", f"{folder} cannot be written to: {error.strerror}")
+    return Check(name, "ok", f"{folder.resolve()}, {free / 1e9:.0f} GB free")
+
+
+def _public(url: str) -> str:
+    with contextlib.suppress(ValueError):
+        return str(URL(url).with_user(None))
+    return "(malformed URL)"
