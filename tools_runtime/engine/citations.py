@@ -24,12 +24,12 @@ Piece = str | Annotation
 _NUMBERS = r"[0-9]{1,4}(?:[ ]?[,，、;][ ]?[0-9]{1,4}){0,15}"
 _TOKEN = re.compile(
     r"(?P<fence>```)|(?P<tick>`)|(?P<newline>\n)"
-    rf"|[ ]{{0,8}}【(?P<numbers>{_NUMBERS})(?:[†:][^】\n]{{0,64}})?】"
-    r"|[ ]{0,8}(?<![\])`])(?P<bracketed>\[[0-9]{1,4}\](?:[ ]?\[[0-9]{1,4}\]){0,15})(?![(\[:\w])"
+    rf"|[ ]{{0,8}}【(?P<numbers>{_NUMBERS})(?:[†:][^【】\n]{{0,64}})?】"
+    r"|[ ]{0,8}(?<![\[\])`])(?P<bracketed>\[[0-9]{1,4}\](?:[ ]?\[[0-9]{1,4}\]){0,15})(?![(\[:\w])"
 )
 _UNFINISHED = re.compile(
-    r"(?:(?<!`)`+"
-    r"|[ ]{0,8}(?:【(?:[0-9][^】\n]{0,200})?|(?:\[[0-9]{1,4}\][ ]?){0,16}\[[0-9]{0,4}|(?:\[[0-9]{1,4}\][ ]?){1,16})"
+    r"(?:(?<!`)(?:```)*(?P<ticks>`{1,2})"  # in a long run every three are a fence
+    r"|[ ]{0,8}(?:【(?:[0-9][^【】\n]{0,200})?|(?:\[[0-9]{1,4}\][ ]?){0,16}\[[0-9]{0,4}|(?:\[[0-9]{1,4}\][ ]?){1,16})"
     r"|[ ]{1,8})\Z"
 )
 _LINK = re.compile(r"\[[^\[\]\n]{0,512}\]\((?P<target>https?://[^\s()]{1,2048}|sandbox:/mnt/data/[^\n()]{1,512})\)")
@@ -60,7 +60,7 @@ class CitationRewriter:
             return
         self._held += text
         unfinished = _UNFINISHED.search(self._held)
-        yield from self._rewrite(unfinished.start() if unfinished else len(self._held))
+        yield from self._rewrite(unfinished.start(unfinished.lastgroup or 0) if unfinished else len(self._held))
 
     def end(self) -> Iterator[Piece]:
         """What was held back, now that no more text comes."""
