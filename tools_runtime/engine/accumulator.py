@@ -91,13 +91,12 @@ class Accumulator:
         reason: Literal["max_output_tokens", "content_filter"] | None = None,
         error: ResponseError | None = None,
     ) -> Response:
-        """Sets the response's final fields, so that it can be stored before its terminal event is readable."""
+        """Sets the response's final fields, so that it can be stored before its terminal event is readable. A later
+        call undoes an earlier one: what cannot be stored has failed."""
         final = self.response
         final.status = status
         final.usage = usage
         final.error = error
-        if reason is not None:
-            final.incomplete_details = IncompleteDetails(reason=reason)
-        if status == "completed":
-            final.completed_at = int(time.time())
+        final.incomplete_details = None if reason is None else IncompleteDetails(reason=reason)
+        final.completed_at = int(time.time()) if status == "completed" else None
         return final
