@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tools_runtime import ids
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.log import EventLog
-from tools_runtime.engine.prompt import PromptBuilder, check_calls
+from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_parts
 from tools_runtime.engine.toolbox import Toolbox, resolve
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.codec import load_item, parse_item
@@ -112,7 +112,7 @@ class Preparer:
 
     async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
         if isinstance(request.input, str):
-            return [Message(id=ids.new("msg"), role="user", status="completed", content=request.input)]
+            return [_complete(Message(role="user", content=request.input))]
         items: list[Item] = []
         for index, item in enumerate(request.input):
             if isinstance(item, ItemReference):
@@ -121,7 +121,7 @@ class Preparer:
                     raise not_found("item", item.id, param=f"input[{index}].id")
                 items.append(load_item(stored))
             else:
-                items.append(_with_id(item))
+                items.append(_complete(item))
         return items
 
 
@@ -139,12 +139,15 @@ def _refuse_unsupported(request: CreateResponse) -> None:
         )
 
 
-def _with_id(item: Item) -> Item:
-    if item.id is not None:
-        return item
-    update: dict[str, Any] = {"id": ids.new(_PREFIXES.get(item.type, "item"))}
+def _complete(item: Item) -> Item:
+    """The item as it is kept and listed: with an id and a status, and a message's text as a part."""
+    update: dict[str, Any] = {}
+    if item.id is None:
+        update["id"] = ids.new(_PREFIXES.get(item.type, "item"))
     if isinstance(item, Message | FunctionCallOutput) and item.status is None:
         update["status"] = "completed"
+    if isinstance(item, Message):
+        update["content"] = content_parts(item)
     return item.model_copy(update=update)
 
 
@@ -195,7 +198,7 @@ def parse_items(data: list[Any], param: str) -> list[Item]:
     items: list[Item] = []
     for index, value in enumerate(data):
         try:
-            items.append(_with_id(parse_item(value)))
+            items.append(_complete(parse_item(value)))
         except ValidationError as error:
             raise ApiError(error.errors()[0]["msg"], param=f"{param}[{index}]") from None
     return items

@@ -40,15 +40,13 @@ class PromptBuilder:
 
     async def _item(self, item: Item, param: str | None) -> list[PromptItem]:
         if isinstance(item, Message):
-            if isinstance(item.content, str):
-                part = OutputText(text=item.content) if item.role == "assistant" else InputText(text=item.content)
-                return [Message(role=item.role, content=[part])]
-            return [Message(role=item.role, content=await self._parts(item.content, param and f"{param}.content"))]
+            parts = await self._parts(content_parts(item), param and f"{param}.content")
+            return [Message(role=item.role, content=parts)]
         if isinstance(item, FunctionCallOutput):
             if isinstance(item.output, str):
                 return [item]
-            parts = await self._parts(item.output, param and f"{param}.output")
-            return [item.model_copy(update={"output": parts})]
+            output = await self._parts(item.output, param and f"{param}.output")
+            return [item.model_copy(update={"output": output})]
         if isinstance(item, FunctionCall | Reasoning):
             return [item]
         tool = self._tools.get(item.type)
@@ -64,6 +62,13 @@ class PromptBuilder:
             if param is not None:
                 raise
             return InputText(text=f"[An {part.type} of an earlier turn is no longer available.]")
+
+
+def content_parts(message: Message) -> list[ContentPart]:
+    """A message's parts; clients may write a bare string for a lone text."""
+    if not isinstance(message.content, str):
+        return message.content
+    return [OutputText(text=message.content) if message.role == "assistant" else InputText(text=message.content)]
 
 
 def check_calls(items: Sequence[Item]) -> None:
