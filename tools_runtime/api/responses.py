@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Annotated
 
 import orjson
@@ -97,6 +98,7 @@ def _dumps(body: object) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
+@cache
 def _body_schema() -> dict[str, object]:
     """The request's schema for the OpenAPI document; the body itself is parsed by hand, for OpenAI's error texts."""
     schema = CreateResponse.model_json_schema(ref_template="#/components/schemas/{model}")
