@@ -1,0 +1,61 @@
+"""A real server on a free loopback port, around an engine whose model plays a script."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from openai import AsyncOpenAI
+
+from harness import Harness, harness
+from tools_runtime.api import conversations, errors, responses
+from tools_runtime.tools import HostedTool
+from tools_runtime.upstreams.scripted import Script
+
+MAX_REQUEST_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that answers requests. ``client`` is OpenAI's own; ``url`` ends in ``/v1``."""
+
+    url: str
+    client: AsyncOpenAI
+    house: Harness
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, script: Script, tools: Sequence[HostedTool] = (), **options: Any
+) -> AsyncIterator[Served]:
+    """Serves ``harness(folder, script, tools, **options)``."""
+    async with harness(folder, script, tools, **options) as house:
+        app = FastAPI()
+        errors.install(app)
+        app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
+        app.include_router(conversations.router(house.conversations, MAX_REQUEST_BYTES))
+        async with _listening(app) as port:
+            url = f"http://127.0.0.1:{port}/v1"
+            async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+                yield Served(url, client, house)
+
+
+@asynccontextmanager
+async def _listening(app: FastAPI) -> AsyncIterator[int]:
+    config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Without the server's main loop, which looks every tenth of a second whether it is to stop.
+        await server.startup([listener])
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            await server.shutdown([listener])
