@@ -16,22 +16,22 @@ class StoredHistory:
     """``prepare.History`` and ``run.Archive`` over the stores."""
 
     def __init__(self, responses: ResponseStore, conversations: ConversationStore) -> None:
-        self._responses = responses
-        self._conversations = conversations
+        self.responses = responses
+        self.conversations = conversations
 
     async def response_items(self, owner: str, response_id: str) -> Sequence[bytes] | None:
-        return await self._responses.context(owner, response_id)
+        return await self.responses.context(owner, response_id)
 
     async def conversation_items(self, owner: str, conversation_id: str) -> Sequence[bytes] | None:
-        return await self._conversations.context(owner, conversation_id)
+        return await self.conversations.context(owner, conversation_id)
 
     async def item(self, owner: str, item_id: str) -> bytes | None:
-        return await self._responses.item(owner, item_id)
+        return await self.responses.item(owner, item_id)
 
     async def save(self, prepared: Prepared) -> None:
         """Keeps the response in the state in which its accumulator has it now."""
         response = prepared.log.response
-        await self._responses.save(
+        await self.responses.save(
             StoredResponse(
                 id=response.id,
                 owner=prepared.owner,

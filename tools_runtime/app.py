@@ -1,0 +1,203 @@
+"""The composition root: the only place that builds things and wires them to each other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from sandbox import Sandbox, SandboxUnavailable
+from sandbox.docker import DockerSandbox
+from tools_runtime import __version__, ids
+from tools_runtime.api import conversations, errors, files, health, models, responses, vector_store_files, vector_stores
+from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.prepare import Preparer
+from tools_runtime.engine.run import Limits
+from tools_runtime.engine.service import Engine
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.retrieval import Reader, Unreadable
+from tools_runtime.retrieval.chunking import Chunker
+from tools_runtime.retrieval.faiss import FaissIndex
+from tools_runtime.retrieval.ingestion import Ingestor
+from tools_runtime.retrieval.library import Library
+from tools_runtime.retrieval.passages import Passages
+from tools_runtime.retrieval.reading import SubprocessReader
+from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+from tools_runtime.search import FetchError, PageFetcher, backends
+from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.settings import Settings
+from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.chunks import ChunkStore
+from tools_runtime.stores.conversations import ConversationStore
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.vector_store_files import VectorStoreFileStore
+from tools_runtime.stores.vector_stores import VectorStoreStore
+from tools_runtime.tools import HostedTool
+from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.file_search import FileSearch
+from tools_runtime.tools.web_search import WebSearch
+from tools_runtime.upstreams.router import Router, build
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
+    """The server. Its services start and stop with its lifespan. ``router`` replaces the model servers of the settings,
+    for tests and benchmarks."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            _add_routes(app, settings, await _start(settings, router or build(settings), stack))
+            yield
+
+    app = FastAPI(title="tools-runtime", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
+    errors.install(app)
+    return app
+
+
+@dataclass(frozen=True)
+class _Services:
+    """What the routes call."""
+
+    engine: Engine
+    responses: ResponseStore
+    conversations: ConversationStore
+    library: Library
+    upstreams: Router
+
+
+def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
+    limit = settings.max_request_bytes
+    app.include_router(responses.router(services.engine, services.responses, limit))
+    app.include_router(conversations.router(services.conversations, limit))
+    app.include_router(models.router(services.upstreams))
+    app.include_router(files.router(services.library, settings.max_file_bytes))
+    app.include_router(vector_stores.router(services.library, limit))
+    app.include_router(vector_store_files.router(services.library, limit))
+    app.include_router(health.router())
+
+
+async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -> _Services:
+    """Builds and starts everything; ``stack`` ends it in the opposite order."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    stack.push_async_callback(upstreams.aclose)
+    database = Database(f"sqlite:///{settings.data / 'tools-runtime.db'}")
+    await database.open()
+    stack.push_async_callback(database.close)
+    reader = SubprocessReader(
+        seconds=settings.read_seconds,
+        memory_bytes=settings.read_memory_bytes,
+        max_chars=settings.read_max_chars,
+    )
+    library = await _library(settings, database, reader, stack)
+    fetcher = GuardedFetcher(settings)
+    stack.push_async_callback(fetcher.aclose)
+    content = _Content(library.files, fetcher, reader)
+    loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
+    tools = await _tools(settings, library, content, stack)
+    history = StoredHistory(ResponseStore(database), ConversationStore(database))
+    limits = Limits(
+        max_turns=settings.max_turns,
+        max_parallel_calls=settings.max_parallel_calls,
+        tool_seconds=settings.tool_seconds,
+        tool_output_chars=settings.max_tool_output_chars,
+    )
+    engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
+    stack.push_async_callback(engine.aclose)
+    return _Services(engine, history.responses, history.conversations, library, upstreams)
+
+
+async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
+    embedder = SentenceTransformerEmbedder(settings.embedding_model)
+    stack.callback(embedder.close)
+    file_store = FileStore(database, BlobStore(settings.data / "files"))
+    members = VectorStoreFileStore(database)
+    passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
+    chunker = Chunker(max_tokens=settings.max_file_tokens)
+    ingestor = Ingestor(file_store, members, passages, reader, chunker, embedder)
+    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, embedder)
+    stack.push_async_callback(library.stop)
+    await library.start()
+    return library
+
+
+async def _tools(
+    settings: Settings, library: Library, content: _Content, stack: AsyncExitStack
+) -> tuple[HostedTool, ...]:
+    chain = SearchChain(backends.configured(settings), seconds=settings.search_seconds)
+    stack.push_async_callback(chain.aclose)
+    sandbox = await _sandbox(settings)
+    if sandbox is not None:
+        stack.push_async_callback(sandbox.aclose)
+    code_interpreter = CodeInterpreter(sandbox, settings, content.load)
+    stack.push_async_callback(code_interpreter.aclose)
+    await code_interpreter.start()
+    return WebSearch(chain), FileSearch(library), code_interpreter
+
+
+async def _sandbox(settings: Settings) -> Sandbox | None:
+    """The sandbox, if there is to be one and it is there. Raises ``SandboxUnavailable`` where the settings insist."""
+    if settings.sandbox == "none":
+        return None
+    sandbox = DockerSandbox(settings.sandbox_image, owner=_server_id(settings.data))
+    try:
+        await sandbox.probe()
+    except SandboxUnavailable as error:
+        await sandbox.aclose()
+        if settings.sandbox == "docker":
+            raise
+        logger.warning("code_interpreter is refused: %s", error)
+        return None
+    return sandbox
+
+
+def _server_id(data: Path) -> str:
+    """Names this server to the Docker Engine, over restarts: a data folder belongs to one server."""
+    file = data / "server-id"
+    if not file.exists():
+        file.write_text(ids.new("server"))
+    return file.read_text().strip()
+
+
+class _Content:
+    """Where the bytes and texts of content parts come from."""
+
+    def __init__(self, files: FileStore, fetcher: PageFetcher, reader: Reader) -> None:
+        self._files = files
+        self._fetcher = fetcher
+        self._reader = reader
+
+    async def load(self, owner: str, file_id: str) -> tuple[str, bytes]:
+        """Name and bytes of an uploaded file. Raises a 404 ``ApiError``."""
+        file = await self._files.get(owner, file_id)
+        if file is None:
+            raise not_found("file", file_id)
+        return file.filename, await asyncio.to_thread(self._files.path(file).read_bytes)
+
+    async def fetch(self, url: str) -> bytes:
+        """Raises a 400 ``ApiError`` that says why the URL cannot be fetched."""
+        try:
+            return (await self._fetcher.get(url)).body
+        except FetchError as error:
+            raise ApiError(error.message, code=error.code) from None
+
+    async def read(self, name: str, data: bytes) -> str:
+        """The text of a document. Raises a 400 ``ApiError`` for what cannot be read."""
+        with tempfile.NamedTemporaryFile() as file:
+            await asyncio.to_thread(file.write, data)
+            file.flush()
+            try:
+                return (await self._reader.read(Path(file.name), name)).text
+            except Unreadable as error:
+                raise ApiError(str(error), code=error.code) from None
