@@ -143,7 +143,7 @@ async def _tools(
     code_interpreter = CodeInterpreter(sandbox, settings, content.load)
     stack.push_async_callback(code_interpreter.aclose)
     await code_interpreter.start()
-    return WebSearch(chain), FileSearch(library), code_interpreter
+    return WebSearch(chain), FileSearch(library, max_output_chars=settings.max_tool_output_chars), code_interpreter
 
 
 async def _sandbox(settings: Settings) -> Sandbox | None:

@@ -10,7 +10,7 @@ from tools_runtime.protocol.tools import AttributeFilter
 from tools_runtime.retrieval import Embedder, Passage, filters
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.passages import Passages
-from tools_runtime.stores import Attachment, Chunk, FileBatch, VectorStoreFile
+from tools_runtime.stores import Attachment, Chunk, FileBatch, NewVectorStore, VectorStore, VectorStoreFile
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
@@ -46,6 +46,18 @@ class Library:
 
     async def stop(self) -> None:
         await self._ingestor.stop()
+
+    async def create_store(self, owner: str, new: NewVectorStore, attachments: Sequence[Attachment]) -> VectorStore:
+        """Makes a vector store with files in it. Raises a 404 ``ApiError`` for an unknown file, and then makes none."""
+        store = await self.stores.create(owner, new)
+        if not attachments:
+            return store
+        try:
+            await self.attach_batch(owner, store.id, attachments)
+        except ApiError:
+            await self.stores.delete(owner, store.id)
+            raise
+        return await self.stores.get(owner, store.id) or store
 
     async def attach(self, owner: str, store_id: str, attachment: Attachment) -> VectorStoreFile:
         """Puts a file into a vector store, to be read in the background. Raises a 404 ``ApiError``."""

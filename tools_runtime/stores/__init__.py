@@ -121,6 +121,16 @@ class VectorStore:
 
 
 @dataclass(frozen=True)
+class NewVectorStore:
+    """What a client says of a vector store that it creates."""
+
+    name: str
+    description: str | None
+    metadata: dict[str, str]
+    expires_after_days: int | None
+
+
+@dataclass(frozen=True)
 class Attachment:
     """What a client asks for when it puts a file into a vector store. The chunk size and overlap are in tokens."""
 

@@ -44,7 +44,7 @@ class VectorStoreFileStore:
         wanted = {one.file_id: one for one in attachments}
 
         def work(connection: Connection) -> tuple[list[VectorStoreFile], FileBatch | None, list[int]]:
-            _require(connection, owner, store_id, [*wanted])
+            _require(connection, owner, store_id, [*wanted], "file_ids" if batch else "file_id")
             inside = _TABLE.owner == owner, _TABLE.vector_store_id == store_id, _TABLE.file_id.in_(wanted)
             replaced = [*connection.scalars(select(_TABLE.key).where(*inside))]
             connection.execute(delete(vector_store_files).where(*inside))
@@ -166,14 +166,14 @@ class VectorStoreFileStore:
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
 
-def _require(connection: Connection, owner: str, store_id: str, file_ids: Sequence[str]) -> None:
+def _require(connection: Connection, owner: str, store_id: str, file_ids: Sequence[str], param: str) -> None:
     owned = vector_stores.c.owner == owner, vector_stores.c.id == store_id
     if connection.scalar(select(vector_stores.c.id).where(*owned)) is None:
         raise not_found("vector store", store_id, param="vector_store_id")
     known = {*connection.scalars(select(files.c.id).where(files.c.owner == owner, files.c.id.in_(file_ids)))}
     for file_id in file_ids:
         if file_id not in known:
-            raise not_found("file", file_id, param="file_id")
+            raise not_found("file", file_id, param=param)
 
 
 def _members(owner: str) -> Select[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 
 from tools_runtime import ids
-from tools_runtime.stores import Cursor, FileCounts, Page, VectorStore
+from tools_runtime.stores import Cursor, FileCounts, NewVectorStore, Page, VectorStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import vector_store_files, vector_stores
@@ -21,21 +21,11 @@ class VectorStoreStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(
-        self,
-        owner: str,
-        *,
-        name: str,
-        description: str | None,
-        metadata: dict[str, str],
-        expires_after_days: int | None,
-    ) -> VectorStore:
+    async def create(self, owner: str, new: NewVectorStore) -> VectorStore:
         now = int(time.time())
-        store = VectorStore(ids.new("vs"), now, now, expires_after_days, name, description, metadata)
-        row = {column: value for column, value in vars(store).items() if column in vector_stores.c}
-        await self._database.write(
-            lambda connection: connection.execute(insert(vector_stores), row | {"owner": owner}).rowcount
-        )
+        store = VectorStore(id=ids.new("vs"), created_at=now, last_active_at=now, **vars(new))
+        row = vars(new) | {"id": store.id, "owner": owner, "created_at": now, "last_active_at": now}
+        await self._database.write(lambda connection: connection.execute(insert(vector_stores), row).rowcount)
         return store
 
     async def get(self, owner: str, id: str) -> VectorStore | None:
