@@ -138,17 +138,19 @@ class Run:
         hosted = call.hosted
         if hosted is None:
             return call.answer
+        clock = asyncio.timeout(self._limits.tool_seconds)
         try:
-            async with self._slots, asyncio.timeout(self._limits.tool_seconds):
+            async with self._slots, clock:
                 text = await hosted.run("".join(call.arguments))
             hosted.close("completed")
             return text
-        except TimeoutError:
-            hosted.close("failed")
-            return f"The tool was stopped because it took longer than {self._limits.tool_seconds:g} seconds."
         except Exception:
-            logger.exception("hosted call %s failed", hosted.item_id)
+            # A call that failed before it had opened its item leaves one too, so that the client sees it.
+            hosted.open()
             hosted.close("failed")
+            if clock.expired():
+                return f"The tool was stopped because it took longer than {self._limits.tool_seconds:g} seconds."
+            logger.exception("hosted call %s failed", hosted.item_id)
             return "The tool failed because of an internal error."
         finally:
             hosted.close("incomplete")
