@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from tools_runtime.engine.citations import CitationRewriter
@@ -116,7 +117,7 @@ class Turn:
 
     def _open_message(self) -> MessageWriter:
         if self._message is None:
-            self._message = MessageWriter(self._emit, CitationRewriter(self._sources, strip=self._json))
+            self._message = MessageWriter(self._emit, partial(CitationRewriter, self._sources, strip=self._json))
         return self._message
 
     def _begin(self, delta: CallStarted) -> Call:

@@ -5,6 +5,7 @@ A writer knows no numbers; the accumulator adds them. Each item is closed exactl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from tools_runtime import ids
@@ -25,11 +26,13 @@ Closing = Literal["completed", "incomplete"]
 
 
 class MessageWriter:
-    """An assistant message: text with its citations, refusals."""
+    """An assistant message: text with its citations, refusals. ``rewriter`` makes the citation rewriter of one part:
+    annotations count from the beginning of theirs."""
 
-    def __init__(self, emit: Emit, rewriter: CitationRewriter) -> None:
+    def __init__(self, emit: Emit, rewriter: Callable[[], CitationRewriter]) -> None:
         self._emit = emit
-        self._rewriter = rewriter
+        self._new_rewriter = rewriter
+        self._rewriter: CitationRewriter
         self._id = ids.new("msg")
         self._parts: list[OutputText | Refusal] = []
         self._pieces: list[str] = []
@@ -75,6 +78,8 @@ class MessageWriter:
         part = OutputText(text="") if kind is OutputText else Refusal(refusal="")
         self._parts.append(part)
         self._pieces.clear()
+        self._logprobs, self._unsent_logprobs = [], []
+        self._rewriter = self._new_rewriter()
         self._emit(ev.ContentPartAdded(item_id=self._id, content_index=self._index, part=part.model_copy(deep=True)))
 
     def _put(self, piece: Piece) -> None:
