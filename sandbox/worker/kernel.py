@@ -249,6 +249,7 @@ class Kernel:
         self._channel = Channel(connection, printed, self._interrupts)
         self._streams = Streams(self._channel)
         self._print: Callable[..., None] = builtins.print
+        self._printing = os.dup(1)
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "nocolor"
@@ -287,6 +288,8 @@ class Kernel:
         """Undoes what a cell may have done to what every cell needs."""
         self._streams.begin_cell()
         builtins.print = self._print
+        for descriptor in (1, 2):
+            os.dup2(self._printing, descriptor)
 
 
 def run(connection: socket.socket, printed: int) -> None:

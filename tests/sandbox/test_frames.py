@@ -1,0 +1,89 @@
+"""Frames: what was encoded is parsed in any pieces, and no bytes do more than be refused."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.frames import MAX_BLOB_BYTES, MAX_HEADER_BYTES, Frame, FrameError, Parser, encode
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+frames = st.builds(Frame, st.dictionaries(st.text(), json_values), st.binary())
+
+
+def parse(pieces: Iterable[bytes]) -> list[Frame]:
+    parser = Parser()
+    return [frame for piece in pieces for frame in parser.feed(piece)]
+
+
+def raw(head: bytes, blob: bytes = b"") -> bytes:
+    return struct.pack(">II", len(head), len(blob)) + head + blob
+
+
+@given(st.lists(frames, max_size=4), st.lists(st.integers(0, 400), max_size=12))
+def test_any_chunking_gives_the_same_frames(sent: list[Frame], cuts: list[int]) -> None:
+    data = b"".join(encode(frame.header, frame.blob) for frame in sent)
+    edges = sorted({0, len(data), *(min(cut, len(data)) for cut in cuts)})
+    assert parse(data[a:b] for a, b in zip(edges, edges[1:], strict=False)) == sent
+
+
+@given(st.lists(st.binary(), max_size=5))
+def test_garbage_is_refused_or_awaited(pieces: list[bytes]) -> None:
+    try:
+        parse(pieces)
+    except FrameError:
+        pass
+
+
+@given(st.binary(max_size=60))
+def test_a_garbage_header_is_refused_unless_it_is_an_object(head: bytes) -> None:
+    try:
+        value = json.loads(head)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        assert parse([raw(head)]) == [Frame(value)]
+    else:
+        with pytest.raises(FrameError):
+            parse([raw(head)])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"[]", b"1", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000, b'{"a":' + b"9" * 9000 + b"}"],
+    ids=["empty", "list", "number", "not utf-8", "brackets", "braces", "long number", "long number inside"],
+)
+def test_hostile_headers_are_refused(head: bytes) -> None:
+    with pytest.raises(FrameError):
+        parse([raw(head)])
+
+
+@pytest.mark.parametrize("lengths", [(MAX_HEADER_BYTES + 1, 0), (2, MAX_BLOB_BYTES + 1), (2**32 - 1, 2**32 - 1)])
+def test_lengths_beyond_the_limits_are_refused_before_their_bytes_come(lengths: tuple[int, int]) -> None:
+    with pytest.raises(FrameError):
+        parse([struct.pack(">II", *lengths)])
+
+
+def test_too_large_a_frame_cannot_be_made() -> None:
+    with pytest.raises(FrameError):
+        encode({}, bytes(MAX_BLOB_BYTES + 1))
+
+
+def test_text_never_holds_lone_surrogates() -> None:
+    (frame,) = parse([raw(b'{"name": "a\\ud800b"}')])
+    assert frame.text("name").encode() == b"a?b"
+
+
+@pytest.mark.parametrize("header", [{}, {"name": 1}, {"name": None}, {"name": ["x"]}])
+def test_text_that_is_none_is_refused(header: dict[str, object]) -> None:
+    with pytest.raises(FrameError):
+        Frame(header).text("name")

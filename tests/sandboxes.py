@@ -1,0 +1,82 @@
+"""Sandboxes for tests: the real image, and a driver without machines whose cells are functions of the code."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from sandbox import CellResult, FileInfo, SessionClosed, Spec
+from sandbox.build import build
+
+IMAGE = "tools-runtime-sandbox:latest"
+SMALL = Spec(memory_bytes=384 * 2**20, disk_bytes=32 * 2**20, cpus=1.0, pids=64)
+
+Cell = Callable[[str], Awaitable[CellResult]]
+
+
+@functools.cache
+def image() -> str:
+    """The image's name, once an engine answers and the image is up to date."""
+    root = Path(__file__).parents[1]
+    subprocess.run(["sh", str(root / "sandbox" / "engine.sh")], check=True)
+    build(IMAGE)
+    return IMAGE
+
+
+async def nothing(code: str) -> CellResult:
+    """A cell that is run and puts nothing out."""
+    return CellResult("ok", [], False, [])
+
+
+class FakeSession:
+    def __init__(self, id: str, spec: Spec, cell: Cell) -> None:
+        self.id = id
+        self.spec = spec
+        self.alive = True
+        self.cells: list[str] = []
+        self.stored: dict[str, bytes] = {}
+        self._cell = cell
+
+    async def execute(self, code: str, timeout_seconds: float) -> CellResult:
+        if not self.alive:
+            raise SessionClosed("The sandbox has ended.")
+        self.cells.append(code)
+        return await self._cell(code)
+
+    async def put(self, name: str, data: bytes) -> None:
+        self.stored[name] = data
+
+    async def get(self, name: str) -> bytes:
+        return self.stored[name]
+
+    async def files(self) -> list[FileInfo]:
+        return [FileInfo(name, len(data)) for name, data in self.stored.items()]
+
+    async def close(self) -> None:
+        self.alive = False
+
+
+class FakeSandbox:
+    name = "fake"
+
+    def __init__(self, cell: Cell = nothing) -> None:
+        self.sessions: list[FakeSession] = []
+        self.swept = 0
+        self._cell = cell
+
+    async def create(self, spec: Spec) -> FakeSession:
+        session = FakeSession(f"fake-{len(self.sessions)}", spec, self._cell)
+        self.sessions.append(session)
+        return session
+
+    async def sweep(self) -> int:
+        self.swept += 1
+        return 0
+
+    async def probe(self) -> str:
+        return "fake"
+
+    async def aclose(self) -> None:
+        pass
