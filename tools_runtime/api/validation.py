@@ -20,14 +20,15 @@ _NAMES = {
     "bool": "a boolean",
     "dict": "an object",
     "model": "an object",
+    "model_attributes": "an object",
     "list": "an array",
     "tuple": "an array",
 }
 _BOUNDS = {
-    "greater_than_equal": ("below_min_value", "ge", ">="),
-    "greater_than": ("below_min_value", "gt", ">"),
-    "less_than_equal": ("above_max_value", "le", "<="),
-    "less_than": ("above_max_value", "lt", "<"),
+    "greater_than_equal": ("below_min", "ge", ">="),
+    "greater_than": ("below_min", "gt", ">"),
+    "less_than_equal": ("above_max", "le", "<="),
+    "less_than": ("above_max", "lt", "<"),
 }
 
 
@@ -62,9 +63,8 @@ def validate(model: type[M], data: dict[str, Any]) -> M:
 
 def refusal(errors: Sequence[Any], data: Any) -> ApiError:
     """The first complaint as OpenAI would put it."""
-    error = errors[0]
+    error, param = _foremost(errors, data)
     kind, context = error["type"], error.get("ctx", {})
-    param = _param(error["loc"], data, whole=kind in ("missing", "extra_forbidden"))
     if kind == "extra_forbidden":
         return ApiError(f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if kind == "missing":
@@ -78,13 +78,13 @@ def refusal(errors: Sequence[Any], data: Any) -> ApiError:
             code="invalid_value",
         )
     if kind in _BOUNDS:
-        code, key, sign = _BOUNDS[kind]
+        bound, key, sign = _BOUNDS[kind]
         number = "integer" if isinstance(error["input"], int) else "decimal"
         return ApiError(
-            f"Invalid '{param}': {number} {code.replace('_', ' ')}. Expected a value {sign} {context[key]}, "
-            f"but got {error['input']} instead.",
+            f"Invalid '{param}': {number} {bound.replace('_', ' ')}imum value. Expected a value {sign} "
+            f"{context[key]:g}, but got {error['input']} instead.",
             param=param,
-            code=f"{number}_{code}",
+            code=f"{number}_{bound}_value",
         )
     expected = _NAMES.get(kind.rsplit("_", 1)[0])
     if expected is not None:
@@ -94,6 +94,16 @@ def refusal(errors: Sequence[Any], data: Any) -> ApiError:
             code="invalid_type",
         )
     return ApiError(f"Invalid '{param}': {error['msg']}.", param=param, code="invalid_value")
+
+
+def _foremost(errors: Sequence[Any], data: Any) -> tuple[Any, str]:
+    """The first complaint and its ``param``. Where a value may be of several types, each of them complains: the one
+    that came furthest into the value is the one that the client meant."""
+    params = [_param(e["loc"], data, whole=e["type"] in ("missing", "extra_forbidden")) for e in errors]
+    first = params[0]
+    same = [n for n, param in enumerate(params) if param == first or param.startswith((f"{first}.", f"{first}["))]
+    furthest = max(same, key=lambda n: len(params[n]))
+    return errors[furthest], params[furthest]
 
 
 def _wrong_tag(error: Any, param: str) -> ApiError:

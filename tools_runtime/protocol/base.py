@@ -18,9 +18,10 @@ class Wire(BaseModel):
 
 
 class StrictWire(BaseModel):
-    """A JSON object that only clients send: a field that we do not know is refused by name, never dropped."""
+    """A JSON object that only clients send: a field that we do not know is refused by name, never dropped, and a value
+    of another type is refused too, never converted."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
 
     def wire(self) -> dict[str, Any]:
         """The object as JSON-ready Python data, with every declared field present."""
