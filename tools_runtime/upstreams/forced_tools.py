@@ -79,10 +79,9 @@ class SchemaCall:
         # The message is repeated because small models otherwise write of the hint instead of the message.
         if len(self._functions) > 1:
             listed = "\n".join(f"{function.name}: {function.description or ''}" for function in self._functions)
-            return f'Before answering, call one of these functions.\n{listed}\nThe call as JSON, for "{words}":'
+            return f'Call one of these functions.\n{listed}\nThe call as JSON, for "{words}":'
         (function,) = self._functions
-        purpose = function.description or ""
-        return f'Before answering, call {function.name}. {purpose}\nIts arguments as JSON, for "{words}":'
+        return f'Call {function.name}: {function.description or ""}\nIts arguments as JSON, for "{words}":'
 
 
 def _call_schema(function: Function) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class LocalModel:
         self._process: asyncio.subprocess.Process | None = None
         self._chat: ChatCompletions | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the model server, while it lives."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta]:
         chat = await self._running()
         async with aclosing(chat.stream(prompt)) as deltas:
@@ -53,7 +58,7 @@ class LocalModel:
 
     async def _running(self) -> ChatCompletions:
         async with self._starting:
-            if self._chat and self._process and self._process.returncode is None:
+            if self._chat and self.pid:
                 return self._chat
             await self._stop()
             try:
