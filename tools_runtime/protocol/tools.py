@@ -43,14 +43,14 @@ class WebSearchTool(StrictWire):
     user_location: UserLocation | None = None
     external_web_access: bool | None = None
     return_token_budget: Literal["default", "unlimited"] = "default"
-    search_content_types: list[Literal["text", "image"]] = Field(default_factory=lambda: ["text"])
+    search_content_types: tuple[Literal["text", "image"], ...] = Field(default=("text",), strict=False)
 
 
 class WebSearchPreviewTool(StrictWire):
     type: Literal["web_search_preview", "web_search_preview_2025_03_11"]
     search_context_size: Literal["low", "medium", "high"] = "medium"
     user_location: UserLocation | None = None
-    search_content_types: list[Literal["text", "image"]] = Field(default_factory=lambda: ["text"])
+    search_content_types: tuple[Literal["text", "image"], ...] = Field(default=("text",), strict=False)
 
 
 Scalar = str | bool | int | float
