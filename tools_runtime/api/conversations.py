@@ -11,11 +11,12 @@ from tools_runtime.api.auth import Owner
 from tools_runtime.api.listing import Listing, includes, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.engine.archive import stored
-from tools_runtime.engine.prepare import parse_items
+from tools_runtime.engine.prepare import complete
 from tools_runtime.engine.view import View
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.base import StrictWire
 from tools_runtime.protocol.codec import load_item
+from tools_runtime.protocol.items import Item
 from tools_runtime.protocol.request import Metadata
 from tools_runtime.stores import Conversation, StoredItem
 from tools_runtime.stores.conversations import ConversationStore
@@ -25,7 +26,7 @@ MAX_ITEMS = 20
 
 
 class CreateConversation(StrictWire):
-    items: list[dict[str, Any]] | None = Field(default=None, max_length=MAX_ITEMS)
+    items: list[Item] | None = Field(default=None, max_length=MAX_ITEMS)
     metadata: Metadata | None = None
 
 
@@ -34,7 +35,7 @@ class UpdateConversation(StrictWire):
 
 
 class AddItems(StrictWire):
-    items: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ITEMS)
+    items: list[Item] = Field(min_length=1, max_length=MAX_ITEMS)
 
 
 def router(conversations: ConversationStore, max_request_bytes: int) -> APIRouter:
@@ -43,7 +44,7 @@ def router(conversations: ConversationStore, max_request_bytes: int) -> APIRoute
     @routes.post("")
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateConversation, await read_body(request, max_request_bytes))
-        items = stored(parse_items(body.items or [], "items"))
+        items = stored([complete(item) for item in body.items or []])
         return _object(await conversations.create(owner, body.metadata or {}, items))
 
     @routes.get("/{conversation_id}")
@@ -69,7 +70,7 @@ def _add_item_routes(routes: APIRouter, conversations: ConversationStore, max_re
     @routes.post("/{conversation_id}/items")
     async def add(conversation_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(AddItems, await read_body(request, max_request_bytes))
-        items = parse_items(body.items, "items")
+        items = [complete(item) for item in body.items]
         if not await conversations.add_items(owner, conversation_id, stored(items)):
             raise _missing(conversation_id)
         view = View(includes(request))

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
 from tools_runtime import ids
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.log import EventLog
 from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_parts
 from tools_runtime.engine.toolbox import Toolbox, resolve
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.protocol.codec import load_item, parse_item
+from tools_runtime.protocol.codec import load_item
 from tools_runtime.protocol.items import FunctionCallOutput, Item, ItemReference, Message
 from tools_runtime.protocol.prompt import PromptItem
 from tools_runtime.protocol.request import CreateResponse
@@ -112,7 +110,7 @@ class Preparer:
 
     async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
         if isinstance(request.input, str):
-            return [_complete(Message(role="user", content=request.input))]
+            return [complete(Message(role="user", content=request.input))]
         items: list[Item] = []
         for index, item in enumerate(request.input):
             if isinstance(item, ItemReference):
@@ -121,7 +119,7 @@ class Preparer:
                     raise not_found("item", item.id, param=f"input[{index}].id")
                 items.append(load_item(stored))
             else:
-                items.append(_complete(item))
+                items.append(complete(item))
         return items
 
 
@@ -139,7 +137,7 @@ def _refuse_unsupported(request: CreateResponse) -> None:
         )
 
 
-def _complete(item: Item) -> Item:
+def complete(item: Item) -> Item:
     """The item as it is kept and listed: with an id and a status, and a message's text as a part."""
     update: dict[str, Any] = {}
     if item.id is None:
@@ -191,14 +189,3 @@ def _response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
         **echoed,
         **{name: value for name, value in given.items() if value is not None},
     )
-
-
-def parse_items(data: list[Any], param: str) -> list[Item]:
-    """Items that a client sent elsewhere than in ``input``, with ids. Raises ``ApiError``."""
-    items: list[Item] = []
-    for index, value in enumerate(data):
-        try:
-            items.append(_complete(parse_item(value)))
-        except ValidationError as error:
-            raise ApiError(error.errors()[0]["msg"], param=f"{param}[{index}]") from None
-    return items

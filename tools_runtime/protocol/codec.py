@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import TypeAdapter
 
 from tools_runtime.protocol.items import AnyItem, Item
@@ -14,11 +12,6 @@ _ITEM: TypeAdapter[Item] = TypeAdapter(Item)
 def load_item(data: bytes) -> Item:
     """A stored item."""
     return _ITEM.validate_json(data)
-
-
-def parse_item(data: Any) -> Item:
-    """An item that a client sent. Raises pydantic's ``ValidationError``."""
-    return _ITEM.validate_python(data)
 
 
 def dump_item(item: AnyItem) -> bytes:
