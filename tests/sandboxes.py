@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,13 @@ def image() -> str:
     subprocess.run(["sh", str(root / "sandbox" / "engine.sh")], check=True)
     build(IMAGE)
     return IMAGE
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Waits for what nobody announces."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 async def nothing(code: str) -> CellResult:

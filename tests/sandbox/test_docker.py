@@ -10,7 +10,7 @@ from typing import Any
 
 import docker
 import pytest
-from sandboxes import SMALL
+from sandboxes import SMALL, until
 
 from sandbox import CellResult, Display, FileRefused, SandboxUnavailable, Text, Traceback
 from sandbox.docker import LABEL, DockerSandbox
@@ -199,13 +199,19 @@ async def test_endless_output_is_stopped(session: StreamSession) -> None:
 
 @pytest.mark.parametrize("path", ["/mnt/data/big", "/tmp/big", "/dev/shm/big"])
 async def test_disks_are_limited(session: StreamSession, path: str) -> None:
-    code = f"import os\ntry:\n    with open({path!r}, 'wb') as f:\n        while True: f.write(bytes(2**20))\nfinally:\n    os.remove({path!r})"
+    code = (
+        f"import os\ntry:\n    with open({path!r}, 'wb') as f:\n        while True: f.write(bytes(2**20))\n"
+        f"finally:\n    os.remove({path!r})"
+    )
     result = await session.execute(code, 20)
     assert "No space left on device" in str(result.outputs) or result.status == "kernel_died", result
 
 
 async def test_the_number_of_files_is_limited(session: StreamSession) -> None:
-    code = "import os\nos.mkdir('many')\ntry:\n    for n in range(50_000): open(f'many/{n}', 'w').close()\nfinally: os.system('rm -r many')"
+    code = (
+        "import os\nos.mkdir('many')\ntry:\n    for n in range(50_000): open(f'many/{n}', 'w').close()\n"
+        "finally: os.system('rm -r many')"
+    )
     assert "No space left on device" in str((await session.execute(code, 30)).outputs)
 
 
@@ -234,7 +240,7 @@ print(json.dumps({
     "writable": [path for path in ("/", "/etc", "/opt/venv", "/usr", "/var/tmp", "/run", "/proc/sys", "/sys")
                  if attempt(lambda: open(path + "/x", "w")) == "allowed"],
     "environment": sorted(os.environ),
-    "setuid": subprocess.run("find / -xdev -perm /6000 -type f 2>/dev/null", shell=True, capture_output=True).stdout.decode(),
+    "setuid": subprocess.getoutput("find / -xdev -perm /6000 -type f 2>/dev/null"),
     "attempts": {name: attempt(work) for name, work in {
         "internet": lambda: connect("1.1.1.1", 53),
         "metadata": lambda: connect("169.254.169.254", 80),
@@ -338,21 +344,18 @@ async def test_sweep_removes_the_owners_containers_only(image: str, driver: Dock
 async def test_a_cancelled_create_leaves_no_container(image: str) -> None:
     driver = DockerSandbox(image, owner="test-cancel")
     creating = asyncio.create_task(driver.create(SMALL))
-    while not containers("test-cancel"):
-        await asyncio.sleep(0.01)
+    await until(lambda: containers("test-cancel"))
     creating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await creating
-    async with asyncio.timeout(20):
-        while containers("test-cancel"):
-            await asyncio.sleep(0.1)
+    await until(lambda: not containers("test-cancel"))
     await driver.aclose()
 
 
 SERVER = """
 import asyncio, sys
 from sandbox.docker import DockerSandbox
-from sandboxes import SMALL
+from sandboxes import SMALL, until
 async def serve(image, owner, code):
     session = await DockerSandbox(image, owner).create(SMALL)
     print("serving", flush=True)
@@ -381,9 +384,7 @@ async def test_no_container_outlives_a_killed_server(image: str, code: str) -> N
     assert len(containers("test-killed")) == 1
     server.send_signal(signal.SIGKILL)
     await server.wait()
-    async with asyncio.timeout(20):
-        while containers("test-killed"):
-            await asyncio.sleep(0.1)
+    await until(lambda: not containers("test-killed"))
 
 
 async def test_probe_tells_what_is_there_or_how_to_get_it(image: str) -> None:

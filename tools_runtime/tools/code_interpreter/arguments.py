@@ -68,7 +68,8 @@ class CodeStream:
             next(self._steps)
         except (StopIteration, ValueError):
             self._steps = None
-        found, self._code = "".join(self._code), []
+        found = "".join(self._code)
+        self._code.clear()
         return found
 
     def _char(self) -> _Char:

@@ -1,0 +1,377 @@
+"""The hosted tool over a driver without machines, and once over the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import sandboxes
+from sandboxes import FakeSandbox
+
+from sandbox import CellResult, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
+from sandbox.docker import DockerSandbox
+from tools_runtime.errors import ApiError, not_found
+from tools_runtime.protocol.events import (
+    CodeDelta,
+    CodeDone,
+    Event,
+    HostedToolProgress,
+    OutputItemAdded,
+    OutputItemDone,
+)
+from tools_runtime.protocol.items import (
+    CodeInterpreterCall,
+    FunctionCall,
+    FunctionCallOutput,
+    ImageOutput,
+    Item,
+    LogsOutput,
+)
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.protocol.tools import CodeInterpreterTool
+from tools_runtime.settings import Settings
+from tools_runtime.tools import BoundTool, Scope
+from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.sources import Sources
+
+AUTO: dict[str, Any] = {"type": "auto"}
+FILES = {"file-1": ("data.csv", b"a,b\n1,2\n")}
+
+
+async def load_file(owner: str, file_id: str) -> tuple[str, bytes]:
+    if file_id not in FILES:
+        raise not_found("file", file_id)
+    return FILES[file_id]
+
+
+@asynccontextmanager
+async def serving(sandbox: Sandbox | None, **settings: Any) -> AsyncIterator[CodeInterpreter]:
+    tool = CodeInterpreter(sandbox, Settings(**settings), load_file)
+    await tool.start()
+    try:
+        yield tool
+    finally:
+        await tool.aclose()
+
+
+async def bind(
+    tool: CodeInterpreter, container: Any = None, *, owner: str = "me", history: tuple[Item, ...] = ()
+) -> BoundTool:
+    options = CodeInterpreterTool(type="code_interpreter", container=container or AUTO)
+    request = CreateResponse(model="m", input="hi")
+    return await tool.bind(options, Scope(owner, "resp_1", request, history, Sources()), "tools[0]")
+
+
+async def call(bound: BoundTool, arguments: str, *deltas: str) -> tuple[CodeInterpreterCall, str, list[Event]]:
+    """The item as it ends, what the model is told, and the events."""
+    events: list[Event] = []
+    hosted = bound.call("code_interpreter", events.append)
+    for delta in deltas:
+        hosted.argument_delta(delta)
+    text = await hosted.run(arguments)
+    done = events[-1]
+    assert isinstance(done, OutputItemDone) and isinstance(done.item, CodeInterpreterCall)
+    return done.item, text, events
+
+
+def code(text: str) -> str:
+    return json.dumps({"code": text})
+
+
+def prints(text: str) -> Callable[[str], Any]:
+    async def cell(_code: str) -> CellResult:
+        return CellResult("ok", [Text("stdout", text)], False, [])
+
+    return cell
+
+
+def steps(events: list[Event]) -> list[str]:
+    return [event.type.removeprefix("response.") for event in events]
+
+
+ORDER = [
+    "output_item.added",
+    "code_interpreter_call.in_progress",
+    "code_interpreter_call_code.delta",
+    "code_interpreter_call_code.done",
+    "code_interpreter_call.interpreting",
+    "code_interpreter_call.completed",
+    "output_item.done",
+]
+
+
+async def test_the_events_are_openais_in_their_order() -> None:
+    async with serving(FakeSandbox(prints("2\n"))) as tool:
+        item, text, events = await call(await bind(tool), code("print(1 + 1)"))
+    assert steps(events) == ORDER
+    added = events[0]
+    assert isinstance(added, OutputItemAdded) and isinstance(added.item, CodeInterpreterCall)
+    assert (added.item.status, added.item.code, added.item.outputs) == ("in_progress", "", [])
+    assert added.item.container_id == item.container_id and item.container_id.startswith("cntr_")
+    assert item.model_dump() == {
+        "type": "code_interpreter_call",
+        "id": added.item.id,
+        "status": "completed",
+        "code": "print(1 + 1)",
+        "container_id": item.container_id,
+        "outputs": [{"type": "logs", "logs": "2\n"}],
+    }
+    assert text == "2"
+
+
+async def test_code_streams_while_the_model_writes_it() -> None:
+    async with serving(FakeSandbox()) as tool:
+        item, _, events = await call(await bind(tool), code("a\nb"), '{"co', 'de": "a', "\\", 'nb"', "}")
+    deltas = [event.delta for event in events if isinstance(event, CodeDelta)]
+    assert deltas == ["a", "\nb"]
+    assert [event.code for event in events if isinstance(event, CodeDone)] == ["a\nb"] == [item.code]
+
+
+async def test_nothing_is_created_before_the_first_call() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        bound = await bind(tool)
+        assert sandbox.swept == 1 and sandbox.sessions == []
+        await call(bound, code("1"))
+        await call(bound, code("2"))
+    (session,) = sandbox.sessions
+    assert session.cells == ["1", "2"] and not session.alive
+
+
+@pytest.mark.parametrize("arguments", ["", "{}", '{"code": 5}', '{"code": "x'])
+async def test_malformed_arguments_fail_the_item_and_are_explained(arguments: str) -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        item, text, events = await call(await bind(tool), arguments, arguments)
+    assert item.status == "failed" and "JSON object" in text and sandbox.sessions == []
+    assert not [event for event in events if isinstance(event, HostedToolProgress) and "interpreting" in event.type]
+
+
+async def test_bare_python_is_taken_for_code() -> None:
+    async with serving(FakeSandbox()) as tool:
+        item, _, _ = await call(await bind(tool), "print(1)", "print", "(1)")
+    assert (item.code, item.status) == ("print(1)", "completed")
+
+
+async def test_a_sandbox_that_fails_fails_the_call_and_no_more() -> None:
+    async def dies(_code: str) -> CellResult:
+        raise SessionClosed("The sandbox has ended.")
+
+    sandbox = FakeSandbox(dies)
+    async with serving(sandbox) as tool:
+        bound = await bind(tool)
+        for _ in range(2):
+            item, text, _ = await call(bound, code("1"))
+            assert item.status == "failed" and "The sandbox has ended." in text
+            assert item.outputs == [LogsOutput(logs="[The code did not run: The sandbox has ended.]")]
+    assert len(sandbox.sessions) == 2
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_conversations_last_live_container_goes_on() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        first, _, _ = await call(await bind(tool), code("x = 1"))
+        unknown = CodeInterpreterCall(id="ci_0", container_id="cntr_gone", status="completed")
+        again = await bind(tool, history=(first, unknown))
+        second, _, _ = await call(again, code("x"))
+        by_id, _, _ = await call(await bind(tool, first.container_id), code("x"))
+        other, _, _ = await call(await bind(tool), code("x"))
+    assert first.container_id == second.container_id == by_id.container_id != other.container_id
+    assert [session.cells for session in sandbox.sessions] == [["x = 1", "x", "x"], ["x"]]
+
+
+async def test_another_owners_container_is_neither_found_nor_reused() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        mine, _, _ = await call(await bind(tool), code("1"))
+        with pytest.raises(ApiError) as caught:
+            await bind(tool, mine.container_id, owner="them")
+        assert (caught.value.status, caught.value.param) == (404, "tools[0].container")
+        theirs, _, _ = await call(await bind(tool, owner="them", history=(mine,)), code("2"))
+    assert theirs.container_id != mine.container_id and len(sandbox.sessions) == 2
+
+
+async def test_an_ended_container_is_expired_by_id_and_replaced_in_auto() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        old, _, _ = await call(await bind(tool), code("1"))
+        await sandbox.sessions[0].close()
+        with pytest.raises(ApiError, match=r"^Container is expired\.$") as caught:
+            await bind(tool, old.container_id)
+        assert caught.value.status == 400
+        bound = await bind(tool, history=(old,))
+        assert bound.instructions is not None and "has ended" in bound.instructions
+        new, _, _ = await call(bound, code("2"))
+    assert new.container_id != old.container_id
+
+
+async def test_the_container_longest_unused_makes_room() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox, sandbox_max_sessions=2) as tool:
+        made = [(await call(await bind(tool), code(str(n))))[0].container_id for n in range(3)]
+        with pytest.raises(ApiError, match="expired"):
+            await bind(tool, made[0])
+        await bind(tool, made[1])
+    assert len(sandbox.sessions) == 3
+
+
+async def test_containers_that_work_make_no_room() -> None:
+    busy, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits(_code: str) -> CellResult:
+        busy.set()
+        await go_on.wait()
+        return CellResult("ok", [], False, [])
+
+    async with serving(FakeSandbox(waits), sandbox_max_sessions=1) as tool:
+        working = asyncio.create_task(call(await bind(tool), code("1")))
+        await busy.wait()
+        item, text, _ = await call(await bind(tool), code("2"))
+        assert item.status == "failed" and "in use" in text
+        go_on.set()
+        assert (await working)[0].status == "completed"
+
+
+async def test_calls_in_one_container_run_one_after_another() -> None:
+    running: list[str] = []
+
+    async def alone(cell: str) -> CellResult:
+        running.append(cell)
+        assert len(running) == 1
+        await asyncio.sleep(0)
+        running.remove(cell)
+        return CellResult("ok", [], False, [])
+
+    sandbox = FakeSandbox(alone)
+    async with serving(sandbox) as tool:
+        bound = await bind(tool)
+        results = await asyncio.gather(*(call(bound, code(str(n))) for n in range(5)))
+    assert [item.status for item, _, _ in results] == ["completed"] * 5
+    assert len(sandbox.sessions) == 1
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+async def test_named_files_are_in_the_container_before_the_first_cell() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        bound = await bind(tool, AUTO | {"file_ids": ["file-1"]})
+        assert bound.instructions is not None and "/mnt/data/data.csv" in bound.instructions
+        await call(bound, code("1"))
+    assert sandbox.sessions[0].stored == {"data.csv": b"a,b\n1,2\n"}
+
+
+async def test_memory_may_be_less_than_the_servers() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox, sandbox_memory_bytes=2**31) as tool:
+        await call(await bind(tool, AUTO | {"memory_limit": "1g"}), code("1"))
+        await call(await bind(tool), code("1"))
+    assert [session.spec.memory_bytes for session in sandbox.sessions] == [2**30, 2**31]
+
+
+@pytest.mark.parametrize(
+    ("container", "status", "param"),
+    [
+        ("cntr_0", 404, "tools[0].container"),
+        (AUTO | {"file_ids": ["file-1", "file-9"]}, 404, "tools[0].container.file_ids[1]"),
+        (AUTO | {"memory_limit": "4g"}, 400, "tools[0].container.memory_limit"),
+        (
+            AUTO | {"network_policy": {"type": "allowlist", "allowed_domains": ["x.org"]}},
+            400,
+            "tools[0].container.network_policy.type",
+        ),
+        (
+            AUTO | {"network_policy": {"type": "disabled", "domain_secrets": [{}]}},
+            400,
+            "tools[0].container.network_policy.domain_secrets",
+        ),
+    ],
+)
+async def test_what_cannot_be_is_refused_before_anything_runs(container: Any, status: int, param: str) -> None:
+    async with serving(FakeSandbox()) as tool:
+        with pytest.raises(ApiError) as caught:
+            await bind(tool, container)
+    assert (caught.value.status, caught.value.param) == (status, param)
+
+
+async def test_a_disabled_network_is_what_there_is() -> None:
+    async with serving(FakeSandbox()) as tool:
+        bound = await bind(tool, AUTO | {"network_policy": {"type": "disabled"}})
+    assert bound.echo["container"]["network_policy"] == {"type": "disabled"}
+
+
+async def test_without_a_sandbox_the_tool_is_refused_with_the_remedy() -> None:
+    async with serving(None) as tool:
+        with pytest.raises(ApiError, match=r"sandbox/engine\.sh") as caught:
+            await bind(tool)
+    assert (caught.value.status, caught.value.param) == (400, "tools[0]")
+
+
+# --- old items -------------------------------------------------------------------------------------------------------
+
+
+def rendered(item: CodeInterpreterCall) -> tuple[FunctionCall, FunctionCallOutput]:
+    made, output = CodeInterpreter(None, Settings(), load_file).render(item, Sources())
+    assert isinstance(made, FunctionCall) and isinstance(output, FunctionCallOutput)
+    assert made.call_id == output.call_id and made.name == "code_interpreter"
+    return made, output
+
+
+def test_an_old_call_is_shown_as_the_model_saw_it() -> None:
+    outputs = [LogsOutput(logs="a\n"), ImageOutput(url="data:image/png;base64,AAAA")]
+    made, output = rendered(
+        CodeInterpreterCall(id="ci_1", container_id="c", status="completed", code='print("a")', outputs=list(outputs))
+    )
+    assert (json.loads(made.arguments), made.call_id) == ({"code": 'print("a")'}, "ci_1")
+    assert output.output == "a\n[image shown to the user]"
+
+
+def test_an_old_call_without_outputs_says_so() -> None:
+    _, output = rendered(CodeInterpreterCall(container_id="c", status="completed", code=None))
+    assert output.output == "The output of this call was not kept."
+
+
+# --- for real --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.docker
+async def test_real_cells_share_state_over_responses_and_show_plots() -> None:
+    driver = DockerSandbox(sandboxes.image(), owner=f"test-{uuid.uuid4().hex}")
+    async with serving(driver, sandbox_cell_seconds=10) as tool:
+        bound = await bind(tool, AUTO | {"file_ids": ["file-1"]})
+        first, text, _ = await call(bound, code("import pandas as pd\ndf = pd.read_csv('data.csv')\ndf.a.sum()"))
+        assert text == "np.int64(1)"
+        second, text, _ = await call(
+            await bind(tool, history=(first,)), code("df.plot(); df.to_excel('out.xlsx'); print('done')")
+        )
+        assert second.container_id == first.container_id
+        assert "[image shown to the user]" in text and "/mnt/data/out.xlsx" in text
+        assert [output.url[:22] for output in second.outputs or [] if isinstance(output, ImageOutput)] == [
+            "data:image/png;base64,"
+        ]
+        failed, text, _ = await call(bound, code("1 / 0"))
+        assert failed.status == "completed" and "ZeroDivisionError" in text
+    await driver.aclose()
+
+
+class Unstartable(FakeSandbox):
+    async def create(self, spec: Spec) -> Any:
+        raise SandboxUnavailable("No room.")
+
+
+async def test_a_container_that_does_not_start_is_no_container() -> None:
+    async with serving(Unstartable()) as tool:
+        item, text, _ = await call(await bind(tool), code("1"))
+        assert item.status == "failed" and "No room." in text
+        with pytest.raises(ApiError) as caught:
+            await bind(tool, item.container_id)
+    assert caught.value.status == 404
