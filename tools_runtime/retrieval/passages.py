@@ -61,7 +61,8 @@ class Passages:
         """A file's text as it was read, put together from its chunks."""
         parts, end = [], 0
         for chunk in await self._chunks.of_file(member.owner, member.key):
-            parts.append(chunk.text[max(0, end - chunk.start) :])
+            gap = "\n" if chunk.start > end else ""  # nothing but space stood there
+            parts.append(gap + chunk.text[max(0, end - chunk.start) :])
             end = chunk.end
         return "".join(parts)
 

@@ -84,7 +84,9 @@ class ChunkStore:
             .where(_FILE.status == "completed", _FILE.embedding_model == embedding_model)
             .order_by(vectors.c.file_key, vectors.c.chunk_key)
         )
-        return await self._database.read(lambda connection: [row._tuple() for row in connection.execute(query)])
+        return await self._database.read(lambda connection: [
+                (row.file_key, row.chunk_key, row.windows, row.data) for row in connection.execute(query)
+            ])
 
 
 def _chunks(owner: str) -> Select[Any]:

@@ -29,7 +29,8 @@ def read(path: Path) -> Document:
     for element in root.iter():
         if isinstance(element.tag, str) and element.tag not in _INLINE:
             separator = "\t" if element.tag in ("td", "th") else "\n"
-            element.text = separator + (element.text or "")
+            if element.tag != "br":
+                element.text = separator + (element.text or "")
             element.tail = separator + (element.tail or "")
     lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in root.text_content().splitlines())
     return Document(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip())
