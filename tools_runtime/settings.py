@@ -124,7 +124,8 @@ class Settings(BaseSettings):
 
     # Code interpreter
     sandbox: Literal["auto", "docker", "none"] = "auto"
-    """``auto`` uses Docker where an engine answers; with ``none``, code_interpreter is refused."""
+    """``auto`` uses Docker where it answers; with ``docker`` the server does not start without it; with ``none``,
+    code_interpreter is refused."""
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
     sandbox_memory_bytes: int = 2**30
@@ -138,9 +139,9 @@ class Settings(BaseSettings):
     sandbox_cell_seconds: float = 60
     """For one piece of code; then it is interrupted, and variables stay."""
     sandbox_idle_minutes: float = 20
-    sandbox_max_sessions: int = Field(default=16, ge=1)
-    """Sessions at a time, each up to sandbox_memory_bytes; the one longest unused makes room for a new one."""
     """After which an unused container is ended, and its variables and files with it."""
+    sandbox_max_sessions: int = Field(default=16, ge=1)
+    """Containers that run at a time; the one longest unused is ended to make room for a new one."""
 
     @field_validator("search_backends", "fetch_allow", mode="before")
     @classmethod

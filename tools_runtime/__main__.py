@@ -1,0 +1,5 @@
+"""``python -m tools_runtime`` is ``tools-runtime``."""
+
+from tools_runtime.cli import main
+
+main()

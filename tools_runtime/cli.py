@@ -1,0 +1,78 @@
+"""The command line: ``tools-runtime serve`` and ``tools-runtime doctor``. Settings come from the environment alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+
+from tools_runtime import __version__, doctor
+from tools_runtime.app import create_app
+from tools_runtime.settings import PREFIX, Settings
+
+main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tools-runtime {__version__}")
+        raise typer.Exit
+
+
+@main.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Hosted tools of OpenAI's Responses API, on your own machine."""
+
+
+@main.command()
+def serve() -> None:
+    """Say what is there, then serve until a signal says to stop."""
+    settings = _settings()
+    _set_up_logging(settings)
+    Console().print(doctor.table(asyncio.run(doctor.examine(settings))))
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+
+
+@main.command("doctor")
+def doctor_() -> None:
+    """Say what is there and what is not. Exit status 1 if something that should work does not."""
+    checks = asyncio.run(doctor.examine(_settings()))
+    Console().print(doctor.table(checks))
+    if any(check.state == "failed" for check in checks):
+        raise typer.Exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            field = "_".join(str(step) for step in fault["loc"]).upper()
+            typer.echo(f"{PREFIX}{field}: {fault['msg']}", err=True)
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+    raise typer.Exit(2)
+
+
+def _set_up_logging(settings: Settings) -> None:
+    """One line a message on stderr; our own at the level of the settings, libraries' from warnings on."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("tools_runtime", "sandbox", "uvicorn"):
+        logging.getLogger(name).setLevel(settings.log_level.upper())
