@@ -40,14 +40,15 @@ async def serving(
         errors.install(app)
         app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
         app.include_router(conversations.router(house.conversations, MAX_REQUEST_BYTES))
-        async with _listening(app) as port:
+        async with listening(app) as port:
             url = f"http://127.0.0.1:{port}/v1"
             async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
                 yield Served(url, client, house)
 
 
 @asynccontextmanager
-async def _listening(app: FastAPI) -> AsyncIterator[int]:
+async def listening(app: FastAPI) -> AsyncIterator[int]:
+    """Serves ``app`` on a free loopback port, which it yields."""
     config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
     config.load()
     server = uvicorn.Server(config)

@@ -1,0 +1,32 @@
+"""A real server for the tests of files and vector stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from harness.server import listening
+from libraries import library
+from openai import AsyncOpenAI
+
+from tools_runtime.api import errors, files, vector_store_files, vector_stores
+from tools_runtime.retrieval import Embedder
+
+MAX_FILE_BYTES = 300_000
+
+
+@pytest.fixture
+async def client(tmp_path: Path, embedder: Embedder) -> AsyncIterator[AsyncOpenAI]:
+    """OpenAI's own client, of a server that takes files of up to 300,000 bytes."""
+    async with library(tmp_path, embedder) as shelf:
+        app = FastAPI()
+        errors.install(app)
+        app.include_router(files.router(shelf, MAX_FILE_BYTES))
+        app.include_router(vector_stores.router(shelf, 100_000))
+        app.include_router(vector_store_files.router(shelf, 100_000))
+        async with listening(app) as port:
+            url = f"http://127.0.0.1:{port}/v1"
+            async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+                yield client
