@@ -35,23 +35,18 @@ class EventLog:
         self._events.append(event)
         if isinstance(event, TERMINAL):
             self._ended = True
-        self._wake()
+        self._news.set()
 
     def abandon(self) -> None:
         """Lets readers go without a terminal event: the run was cancelled and nobody is to be told more."""
         self._ended = True
-        self._wake()
-
-    def _wake(self) -> None:
         self._news.set()
-        self._news = asyncio.Event()
 
     async def follow(self, after: int = -1, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Event]]:
         """Batches of events behind sequence number ``after``: those that are there, then those that come, to the end.
         An empty batch says that nothing has come for ``idle_seconds``."""
         position = after + 1
         while True:
-            news = self._news
             if position < len(self._events):
                 batch = self._events[position:]
                 position += len(batch)
@@ -59,15 +54,18 @@ class EventLog:
             elif self._ended:
                 return
             else:
+                # Whoever waits already is woken by the next event all the same: clearing concerns those who come.
+                self._news.clear()
                 try:
                     async with asyncio.timeout(idle_seconds):
-                        await news.wait()
+                        await self._news.wait()
                 except TimeoutError:
                     yield ()
 
     async def finished(self) -> Response:
         """The final response. Raises the run's error if it failed."""
         while not self._ended:
+            self._news.clear()
             await self._news.wait()
         if self.error is not None:
             raise self.error
