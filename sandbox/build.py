@@ -55,6 +55,7 @@ def build(tag: str, base: str = BASE_IMAGE) -> str:
             *(("--build-arg", f"PIP_INDEX_URL={index}") if index else ()),
             folder,
         )
+    _docker("image", "prune", "--force", "--filter", f"label={LABEL}")  # those that had the tag before
     return f"image {tag} built on {base}"
 
 

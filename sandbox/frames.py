@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_HEADER_BYTES = 2**20
@@ -25,8 +25,11 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class Frame:
+    """``size`` is how many bytes it took."""
+
     header: dict[str, Any]
     blob: bytes = b""
+    size: int = field(default=0, compare=False)
 
     def text(self, key: str) -> str:
         """The header's string ``key``, safe to encode as UTF-8 (JSON can smuggle in lone surrogates).
@@ -72,7 +75,7 @@ class Parser:
                 return
             head, blob = bytes(self._buffer[_LENGTHS.size : blob_start]), bytes(self._buffer[blob_start:end])
             del self._buffer[:end]
-            yield Frame(_object(head), blob)
+            yield Frame(_object(head), blob, end)
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The far end is untrusted: it may say anything at any time. A reply that makes no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +100,8 @@ class StreamSession:
             try:
                 last = await self._answer(reply, timeout_seconds + PATIENCE_SECONDS)
             except asyncio.CancelledError:
-                await self._send({"op": "interrupt", "id": reply.id})
+                with contextlib.suppress(SessionClosed):
+                    await self._send({"op": "interrupt", "id": reply.id})
                 raise
         return await self._sound(lambda: _cell_result(reply.frames, last))
 
@@ -195,7 +197,7 @@ class StreamSession:
     def _take(self, reply: _Reply, frame: Frame) -> None:
         if frame.header.get("id") != reply.id or reply.done.done():
             return
-        reply.size += len(frame.blob) + 1024
+        reply.size += frame.size
         if reply.size > REPLY_BYTES:
             raise FrameError("the reply is too long")
         if frame.header.get("event") in _FINAL:

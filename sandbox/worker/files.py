@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterator
 
 MAX_LISTED = 2000
-"""Entries that a listing looks at."""
+MAX_LISTED_BYTES = 2**18
+"""Entries that a listing looks at, and how long their names may be together: it must fit into a frame's header."""
 MAX_DEPTH = 8
 MAX_NAME_BYTES = 1024
 
@@ -48,10 +49,12 @@ def write(root: int, name: str, data: bytes, *, append: bool) -> None:
 
 
 def listing(root: int) -> dict[str, Stamp]:
-    """The regular files by name, as far as ``MAX_LISTED`` entries reach. Names that ``parts`` refuses are left out."""
+    """The regular files by name, as far as the limits reach. Names that ``parts`` refuses are left out."""
     found: dict[str, Stamp] = {}
+    room = MAX_LISTED_BYTES
     for count, (name, state) in enumerate(_walk(root, "", MAX_DEPTH)):
-        if count >= MAX_LISTED:
+        room -= len(os.fsencode(name))
+        if count >= MAX_LISTED or room < 0:
             break
         if stat.S_ISREG(state.st_mode) and name.isprintable():
             found[name] = (state.st_size, state.st_mtime_ns, state.st_ino)

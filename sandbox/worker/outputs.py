@@ -10,6 +10,7 @@ from sandbox.frames import Frame, FrameError
 TEXT_BYTES = 2**20
 """Printed text and tracebacks that are kept of one cell: its first bytes."""
 DISPLAY_BYTES = 8 * 2**20
+DISPLAY_HEADER_BYTES = 4096
 DISPLAYS = 64
 FLOOD_BYTES = 64 * 2**20
 """A cell of which this much was dropped is stopped."""
@@ -58,9 +59,11 @@ class Outputs:
         if len(frame.blob) > self._display_left or not self._displays_left:
             self.dropped += max(len(frame.blob), 1024)
             return
+        parts, result = frame.header.get("parts"), bool(frame.header.get("result"))
+        if frame.size - len(frame.blob) > DISPLAY_HEADER_BYTES:
+            raise FrameError("a display's header is too long")
         self._display_left -= len(frame.blob)
         self._displays_left -= 1
-        parts, result = frame.header.get("parts"), bool(frame.header.get("result"))
         self._append({"event": "display", "parts": parts, "result": result}, frame.blob)
 
     def _append(self, header: dict[str, Any], data: bytes) -> None:

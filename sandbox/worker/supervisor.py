@@ -50,6 +50,7 @@ class Supervisor:
         self._waiting: deque[tuple[int, float, bytes]] = deque()
         self._cell: Cell | None = None
         self._child: Child | None = None
+        self._announced = False
         self._state_lost = False
         self._deaths = _deaths()
 
@@ -204,13 +205,19 @@ class Supervisor:
     def _heed(self, frame: Frame) -> None:
         event = frame.text("event")
         if event == "ready":
-            self._reply(0, "ready")
+            self._announce()
         elif self._cell is None:
             return  # a thread that outlived its cell
         elif event == "done":
             self._finish(self._cell.verdict or ("error" if frame.header.get("failed") else "ok"))
         else:
             self._cell.outputs.add(event, frame)
+
+    def _announce(self) -> None:
+        """Tells the server once that cells can be run."""
+        if not self._announced:
+            self._announced = True
+            self._reply(0, "ready")
 
     def _kill(self, verdict: str) -> None:
         """Ends the kernel, and with it the cell. The next cell gets a new one."""
