@@ -219,3 +219,17 @@ async def test_chunks_without_choices_or_with_extras_are_harmless(ask: Any) -> N
     filler = [{}, {"choices": []}, {"choices": None}, {"choices": [{"delta": None}]}, {"x": 1, "error": None}]
     pieces = itertools.chain.from_iterable((piece, chunk(content="a")) for piece in filler)
     assert said(await ask(*pieces, chunk("stop"))) == "aaaaa"
+
+
+async def test_a_server_that_does_not_stream(server: FakeServer, chat: Make) -> None:
+    call = {"id": "call_x", "type": "function", "function": {"name": "look", "arguments": '{"at":1}'}}
+    message = {"role": "assistant", "content": "Let me look.", "tool_calls": [call]}
+    body = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+    }
+    server.answer(fake.status(200, body))
+    deltas = await collect(chat(), prompt())
+    assert deltas[:3] == [TextDelta("Let me look."), CallStarted("call_x", "look"), CallArguments("call_x", '{"at":1}')]
+    assert isinstance(deltas[3], Finished) and deltas[3].usage.total_tokens == 7

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools_runtime.upstreams import TextDelta, UpstreamError
+from tools_runtime.upstreams import CONTEXT_OVERFLOW, TextDelta, UpstreamError
 from upstreams import fake_server as fake
 from upstreams.conftest import Make
 from upstreams.fake_server import FakeServer, chunk
@@ -149,7 +149,12 @@ async def test_a_server_that_does_not_hang_up(server: FakeServer, chat: Make) ->
     ("body", "message", "code"),
     [
         ({"error": {"message": "no", "type": "invalid_request_error", "code": "bad", "param": "p"}}, "no", "bad"),
-        ({"error": {"message": "no", "type": "exceed_context_size_error", "code": 400}}, "no", None),
+        ({"error": {"message": "no", "type": "exceed_context_size_error", "code": 400}}, "no", CONTEXT_OVERFLOW),
+        (
+            {"message": "This model's maximum context length is 8 tokens.", "code": 400},
+            "This model's maximum context length is 8 tokens.",
+            CONTEXT_OVERFLOW,
+        ),
         ({"object": "error", "message": "no", "type": "BadRequestError", "code": 400}, "no", None),
         ({"error": "no"}, "no", None),
         ({"detail": "no"}, "no", None),

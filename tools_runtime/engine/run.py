@@ -18,7 +18,7 @@ from tools_runtime.protocol.items import FunctionCallOutput
 from tools_runtime.protocol.prompt import Choice, Prompt, PromptItem
 from tools_runtime.protocol.request import TextFormat
 from tools_runtime.protocol.response import ResponseError, Usage
-from tools_runtime.upstreams import UpstreamError
+from tools_runtime.upstreams import CONTEXT_OVERFLOW, UpstreamError
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Run:
                 return await turn.run(prepared.upstream, prompt)
             except UpstreamError as error:
                 shorter = drop_oldest(prompt.items) if prepared.request.truncation == "auto" else None
-                if shorter is None or error.code != "context_length_exceeded" or len(self._log) != before:
+                if shorter is None or error.code != CONTEXT_OVERFLOW or len(self._log) != before:
                     raise
                 prompt = dataclasses.replace(prompt, items=tuple(shorter))
 

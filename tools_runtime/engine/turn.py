@@ -72,7 +72,7 @@ class Turn:
     async def run(self, upstream: Upstream, prompt: Prompt) -> Outcome:
         """Streams the model's answer into events. On any error the open items are closed as incomplete first."""
         try:
-            async with aclosing(upstream.stream(prompt)) as deltas:  # type: ignore[type-var]
+            async with aclosing(upstream.stream(prompt)) as deltas:
                 async for delta in deltas:
                     self._take(delta)
         except BaseException:

@@ -35,7 +35,8 @@ _FUNCTION = Function(
         "properties": {
             "queries": {
                 "type": "array",
-                "items": {"type": "string"},
+                # Small models otherwise write queries without an end.
+                "items": {"type": "string", "maxLength": 150},
                 "minItems": 1,
                 "maxItems": _MAX_QUERIES,
                 "description": (

@@ -36,7 +36,8 @@ _PARAMETERS = {
     "properties": {
         "queries": {
             "type": "array",
-            "items": {"type": "string"},
+            # Small models otherwise write queries without an end.
+            "items": {"type": "string", "maxLength": 150},
             "minItems": 1,
             "maxItems": _MAX_QUERIES,
             "description": "What one would type into a search engine. Several queries are searched at once.",

@@ -5,7 +5,7 @@ An upstream knows nothing of hosted tools, events or responses: it is shown func
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -74,6 +74,10 @@ class Finished:
 Delta = TextDelta | ReasoningDelta | ReasoningEnd | RefusalDelta | CallStarted | CallArguments | Finished
 
 
+CONTEXT_OVERFLOW = "context_length_exceeded"
+"""The ``code`` of the error that says that the prompt is too long for the model, whatever the server calls it."""
+
+
 class UpstreamError(ApiError):
     """The model server refused, failed or died. 4xx keep the server's status and words; the rest is a 502 or 504."""
 
@@ -83,7 +87,7 @@ class Upstream(Protocol):
 
     name: str
 
-    def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """One model call. Raises ``UpstreamError``; retries only before the first delta. Closing the iterator early
         aborts the call on the server."""
         ...

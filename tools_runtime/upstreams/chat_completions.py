@@ -105,7 +105,8 @@ class ChunkReader:
             if not choices:
                 return
             choice = choices[0]
-            yield from self._read_choice(choice, choice.get("delta") or {})
+            # A server that does not stream sends the whole message in the form of one delta.
+            yield from self._read_choice(choice, choice.get("delta") or choice.get("message") or {})
             if reason := choice.get("finish_reason"):
                 self.finish = _string(reason)
         except (AttributeError, TypeError, KeyError, IndexError) as error:

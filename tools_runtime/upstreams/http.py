@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import re
 from collections.abc import AsyncGenerator, Container, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from yarl import URL
 
 from tools_runtime.settings import Settings, UpstreamSettings
-from tools_runtime.upstreams import UpstreamError
+from tools_runtime.upstreams import CONTEXT_OVERFLOW, UpstreamError
 from tools_runtime.upstreams.sse import EventParser, EventTooLarge
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ _DRAIN_SECONDS = 0.25
 """How long a finished stream may take to end, so that its connection can serve the next request."""
 _AIOHTTP_LARGE_BYTES = 2**20
 """aiohttp wants larger bodies than this as a file, so as to write them piece by piece."""
+
+
+_OVERFLOW_WORDS = re.compile(r"(maximum|model's|available) context (length|window|size)", re.IGNORECASE)
 
 
 class Transient(UpstreamError):
@@ -120,6 +124,8 @@ class ModelServer:
         message = (_text(fields.get("message")) or f"It answered with status {status}.")[:_MAX_MESSAGE_CHARS]
         if not 400 <= status < 500:
             return self.failure(f"failed: {message}", "upstream_error", kind=kind)
+        if _is_overflow(type_, message):
+            code = CONTEXT_OVERFLOW
         type_ = type_ or "invalid_request_error"
         return kind(self._redacted(message), status=status, type=type_, param=param, code=code)
 
@@ -157,9 +163,10 @@ class ModelServer:
                 response = await self._client().post(self._target(path), data=data, allow_redirects=False)
                 try:
                     await self._check(response)
-                    if response.content_type == "application/json":
-                        raise self._no_stream(await _read_up_to(response, _MAX_BODY_BYTES))
                     stream = _EventStream(response)
+                    if response.content_type == "application/json":
+                        # Some servers do not stream, or not when tools are there: the whole reply is one event.
+                        return stream, [await _read_up_to(response, _MAX_BODY_BYTES)]
                     return stream, await stream.read()
                 except BaseException:
                     response.release()
@@ -178,12 +185,6 @@ class ModelServer:
         if isinstance(error, Transient):
             error.retry_after = _retry_after(response.headers.get("Retry-After"))
         raise error
-
-    def _no_stream(self, raw: bytes) -> UpstreamError:
-        body = self._json(raw)
-        if isinstance(body, dict) and body.get("error"):
-            return self.error(body)
-        return self.invalid("a JSON body where a stream was asked for.")
 
     # --- helpers -----------------------------------------------------------------------------------------------------
 
@@ -281,6 +282,11 @@ def _error_fields(body: Any) -> dict[str, Any]:
     if isinstance(body, dict):
         body = body.get("error") or body.get("detail") or body
     return body if isinstance(body, dict) else {"message": body if isinstance(body, str) else None}
+
+
+def _is_overflow(type_: str | None, message: str) -> bool:
+    """Whether the prompt was too long for the model. OpenAI has a code for it, llama.cpp a type, others only words."""
+    return type_ == "exceed_context_size_error" or bool(_OVERFLOW_WORDS.search(message))
 
 
 def _text(value: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 
 from tools_runtime.protocol.prompt import Prompt
 from tools_runtime.upstreams import Delta, Finished, UpstreamError
@@ -29,7 +29,7 @@ class ScriptedUpstream:
         self._turns = iter(()) if callable(script) else iter(script)
         self._pause = pause
 
-    async def stream(self, prompt: Prompt) -> AsyncIterator[Delta]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         self.prompts.append(prompt)
         async for step in _steps(self._script(prompt) if self._script else self._next_turn()):
             if self._pause:

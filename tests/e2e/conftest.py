@@ -1,0 +1,36 @@
+"""One server with all three hosted tools real, and a model that says what each test tells it to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sandboxes
+import stack
+from e2e.servers import Model, Server, serving, settings
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, web_stack: stack.WebStack, model: Model) -> Iterator[Server]:
+    configured = settings(
+        tmp_path_factory.mktemp("data"),
+        sandbox="docker",
+        sandbox_image=sandboxes.image(),
+        searxng_url=web_stack.searxng_url,
+        search_backends=("searxng",),
+        fetch_allow=(f"127.0.0.1:{web_stack.corpus_port}",),
+    )
+    with serving(configured, model) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def report() -> bytes:
+    """A real PDF of two pages."""
+    return (Path(__file__).parent / "report.pdf").read_bytes()
