@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,7 +119,7 @@ def _apt_sources() -> Iterator[str]:
 def _ca_bundle() -> Path | None:
     """The CA bundle that pip uses on this machine, if it was told one: a private mirror may have a private CA."""
     configured = subprocess.run(
-        ["python3", "-m", "pip", "config", "get", "global.cert"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pip", "config", "get", "global.cert"], capture_output=True, text=True, check=False
     )
     for value in (os.environ.get("PIP_CERT"), os.environ.get("SSL_CERT_FILE"), configured.stdout.strip()):
         if value and Path(value).is_file():

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sandboxes
-from sandboxes import FakeSandbox
+from sandboxes import FakeSandbox, until
 
 from sandbox import CellResult, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
 from sandbox.docker import DockerSandbox
@@ -141,6 +141,18 @@ async def test_nothing_is_created_before_the_first_call() -> None:
         await call(bound, code("2"))
     (session,) = sandbox.sessions
     assert session.cells == ["1", "2"] and not session.alive
+
+
+async def test_the_session_begins_while_the_model_writes() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        hosted = (await bind(tool)).call("code_interpreter", lambda event: None)
+        hosted.argument_delta('{"code": "')
+        await until(lambda: sandbox.sessions)
+        hosted.argument_delta('1"}')
+        await hosted.run(code("1"))
+    (session,) = sandbox.sessions
+    assert session.cells == ["1"] and not session.alive
 
 
 @pytest.mark.parametrize("arguments", ["", "{}", '{"code": 5}', '{"code": "x'])

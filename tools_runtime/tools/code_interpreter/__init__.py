@@ -142,6 +142,8 @@ class _Call(HostedCall):
         self._stream = arguments.CodeStream()
 
     def argument_delta(self, delta: str) -> None:
+        if self._state == "unopened":
+            self._containers.warm(self._container)
         self._begin()
         self._write(self._stream.feed(delta))
 

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from sandbox import CellResult, FileRefused, Sandbox, SandboxUnavailable, Session, SessionClosed, Spec
+from sandbox import CellResult, FileRefused, Sandbox, SandboxError, SandboxUnavailable, Session, SessionClosed, Spec
 from tools_runtime import ids
 from tools_runtime.settings import Settings
 
@@ -55,7 +56,7 @@ class Containers:
         self._limit = settings.sandbox_max_sessions
         self._live: dict[str, Container] = {}
         self._expired: OrderedDict[str, str] = OrderedDict()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Removes what a crashed server left behind, and begins to watch for idle containers.
@@ -63,12 +64,12 @@ class Containers:
         Raises ``SandboxUnavailable``.
         """
         await self._sandbox.sweep()
-        self._sweeper = asyncio.create_task(self._sweep(), name="idle containers")
+        self._spawn(self._sweep())
 
     async def aclose(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait([self._sweeper])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for container in list(self._live.values()):
             await self._expire(container)
 
@@ -88,6 +89,25 @@ class Containers:
         """Whether the owner once had this container."""
         container = self._live.get(id)
         return self._expired.get(id) == owner or (container is not None and container.owner == owner)
+
+    def warm(self, container: Container) -> None:
+        """Begins the container's session, if it has none, while the model still writes the code.
+
+        What goes wrong is left for ``execute`` to meet again.
+        """
+        if container.session is None and not container.turn.locked():
+            self._spawn(self._warm(container))
+
+    async def _warm(self, container: Container) -> None:
+        async with container.turn:
+            if container.session is None:
+                with contextlib.suppress(SandboxError):
+                    await self._open(container)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def execute(self, container: Container, code: str) -> CellResult:
         """Runs a cell, in a new session if there is none. Cells of one container run one after another.
