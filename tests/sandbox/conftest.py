@@ -18,6 +18,12 @@ def image() -> str:
     return sandboxes.image()
 
 
+@pytest.fixture
+def owner() -> str:
+    """Nobody else's: test runs share one engine."""
+    return f"test-{uuid.uuid4().hex}"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def driver(image: str) -> AsyncIterator[DockerSandbox]:
     driver = DockerSandbox(image, owner=f"test-{uuid.uuid4().hex}")

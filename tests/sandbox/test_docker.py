@@ -320,35 +320,35 @@ def containers(owner: str) -> list[Any]:
         client.close()
 
 
-async def test_a_closed_session_leaves_no_container(image: str) -> None:
-    driver = DockerSandbox(image, owner="test-close")
+async def test_a_closed_session_leaves_no_container(image: str, owner: str) -> None:
+    driver = DockerSandbox(image, owner)
     session = await driver.create(SMALL)
-    assert session.alive and len(containers("test-close")) == 1
+    assert session.alive and len(containers(owner)) == 1
     await session.close()
     await session.close()
-    assert not session.alive and containers("test-close") == []
+    assert not session.alive and containers(owner) == []
     await driver.aclose()
 
 
-async def test_sweep_removes_the_owners_containers_only(image: str, driver: DockerSandbox) -> None:
-    mine, other = DockerSandbox(image, owner="test-sweep"), await driver.create(SMALL)
+async def test_sweep_removes_the_owners_containers_only(image: str, owner: str, driver: DockerSandbox) -> None:
+    mine, other = DockerSandbox(image, owner), await driver.create(SMALL)
     session = await mine.create(SMALL)
     assert await mine.sweep() == 1
-    assert containers("test-sweep") == [] and other.alive
+    assert containers(owner) == [] and other.alive
     assert value(await run(other, "1")) == "1"
     for opened in (session, other):
         await opened.close()
     await mine.aclose()
 
 
-async def test_a_cancelled_create_leaves_no_container(image: str) -> None:
-    driver = DockerSandbox(image, owner="test-cancel")
+async def test_a_cancelled_create_leaves_no_container(image: str, owner: str) -> None:
+    driver = DockerSandbox(image, owner)
     creating = asyncio.create_task(driver.create(SMALL))
-    await until(lambda: containers("test-cancel"))
+    await until(lambda: containers(owner))
     creating.cancel()
     with pytest.raises(asyncio.CancelledError):
         await creating
-    await until(lambda: not containers("test-cancel"))
+    await until(lambda: not containers(owner))
     await driver.aclose()
 
 
@@ -371,9 +371,9 @@ asyncio.run(serve(*sys.argv[1:]))
     ["1", "while True: pass", f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{STUBBORN}"],
     ids=["idle", "in a cell", "in a cell that ignores interrupts"],
 )
-async def test_no_container_outlives_a_killed_server(image: str, code: str) -> None:
+async def test_no_container_outlives_a_killed_server(image: str, owner: str, code: str) -> None:
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVER, image, "test-killed", code),
+        *(sys.executable, "-c", SERVER, image, owner, code),
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/local/bin:/usr/bin:/bin"},
     )
@@ -381,10 +381,10 @@ async def test_no_container_outlives_a_killed_server(image: str, code: str) -> N
     assert await server.stdout.readline() == b"serving\n"
     if code == "1":
         assert await server.stdout.readline() == b"idle\n"
-    assert len(containers("test-killed")) == 1
+    assert len(containers(owner)) == 1
     server.send_signal(signal.SIGKILL)
     await server.wait()
-    await until(lambda: not containers("test-killed"))
+    await until(lambda: not containers(owner))
 
 
 async def test_probe_tells_what_is_there_or_how_to_get_it(image: str) -> None:
