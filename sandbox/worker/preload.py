@@ -5,7 +5,13 @@ from __future__ import annotations
 import importlib
 
 _MODULES = (
+    "IPython.core.application",
+    "IPython.core.completerlib",
+    "IPython.core.crashhandler",
     "IPython.core.interactiveshell",
+    "IPython.core.logger",
+    "IPython.core.magics",
+    "IPython.core.oinspect",
     "matplotlib.pyplot",
     "matplotlib_inline.backend_inline",
     "numpy",
