@@ -1,0 +1,67 @@
+"""The command ``tools-runtime`` as a process of its own, with settings of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools_runtime.settings import PREFIX
+
+COMMAND = (sys.executable, "-m", "tools_runtime")
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """This process's environment with these settings and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@contextlib.contextmanager
+def serving(log: Path, **settings: object) -> Iterator[str]:
+    """A server on a free port: its address. It has ended, by a signal, when the context is left."""
+    url = f"http://127.0.0.1:{(port := _free_port())}"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [*COMMAND, "serve"], env=environment(port=port, **settings), stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            _wait_until_ready(url, process, log)
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+    assert process.returncode in (0, -signal.SIGTERM)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=5) as response:
+                assert response.status == 200
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server ended:\n{log.read_text()}")
