@@ -107,8 +107,10 @@ async def settled(shelf: Library, store_id: str, file_id: str, owner: str = OWNE
 async def filled_store(shelf: Library) -> str:
     """A vector store with three small files about different things."""
     store_id = await new_store(shelf)
-    for name, text in ANIMALS.items():
-        member = await add(shelf, store_id, name, text, {"name": name})
+    files = [await upload(shelf, name, text) for name, text in ANIMALS.items()]
+    await shelf.attach_batch(OWNER, store_id, [Attachment(file.id, {"name": file.filename}) for file in files])
+    for file in files:
+        member = await settled(shelf, store_id, file.id)
         assert member.status == "completed", member.error_message
     return store_id
 

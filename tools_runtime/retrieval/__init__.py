@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from tools_runtime.stores import Attributes, ErrorCode
 
-Matrix = npt.NDArray[np.float32]
+if TYPE_CHECKING:  # the reading process has no use for numpy, whose import is a third of its time
+    import numpy as np
+    import numpy.typing as npt
+
+Matrix: TypeAlias = "npt.NDArray[np.float32]"
 """Vectors of length 1, one a row."""
 
 

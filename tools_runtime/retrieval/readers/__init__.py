@@ -1,7 +1,7 @@
 """File types: which there are, and how each becomes text. Runs inside the reading process only (``reading``).
 
-One type a file. A reader takes a path and returns a ``Document``; what it raises beside ``Unreadable`` means that the
-file is broken.
+One type a file, imported only where it is needed: each file is read by a fresh process. A reader takes a path and
+returns a ``Document``; what it raises beside ``Unreadable`` means that the file is broken.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools_runtime.retrieval import Document, Unreadable
-from tools_runtime.retrieval.readers import html, pdf, text
 
 _HEAD = 1024
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
@@ -30,6 +29,8 @@ def read(path: Path, filename: str) -> Document:
         head = file.read(_HEAD)
     suffix = Path(filename).suffix.lower()
     if b"%PDF-" in head:
+        from tools_runtime.retrieval.readers import pdf
+
         return pdf.read(path)
     if suffix == ".pdf":
         raise Unreadable("invalid_file", "The file is named .pdf but is not a PDF.")
@@ -38,5 +39,9 @@ def read(path: Path, filename: str) -> Document:
             raise Unreadable("unsupported_file", f"Files of this type cannot be read: {kind}.")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if suffix in _HTML_SUFFIXES or start.startswith((b"<!doctype html", b"<html")):
+        from tools_runtime.retrieval.readers import html
+
         return html.read(path)
+    from tools_runtime.retrieval.readers import text
+
     return text.read(path)

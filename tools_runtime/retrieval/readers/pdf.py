@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import pypdf
 import pypdfium2
-from pypdf.errors import PyPdfError
 
 from tools_runtime.retrieval import Document, Unreadable
 
@@ -47,6 +45,9 @@ def _by_pdfium(path: Path) -> Iterator[str]:
 
 
 def _by_pypdf(path: Path) -> Iterator[str]:
+    import pypdf
+    from pypdf.errors import PyPdfError
+
     try:
         for page in pypdf.PdfReader(path).pages:
             yield page.extract_text()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from tools_runtime.retrieval import Document, Unreadable
 
 _BOMS = (
@@ -49,6 +47,8 @@ def _encoding(data: bytes) -> str | None:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
+        from charset_normalizer import from_bytes
+
         best = from_bytes(sample).best()
         return None if best is None else best.encoding
     return "utf-8"
