@@ -12,7 +12,7 @@ import pytest
 from libraries import OWNER, WordCounts, add, filled_store, library, new_store, pdf, settled, upload
 
 from tools_runtime.errors import ApiError
-from tools_runtime.protocol.tools import ComparisonFilter
+from tools_runtime.protocol.tools import ComparisonFilter, HybridSearch, RankingOptions
 from tools_runtime.retrieval import Document, Embedder
 from tools_runtime.stores import Attachment, Cursor, NewVectorStore
 
@@ -98,7 +98,7 @@ async def test_filters_and_thresholds(tmp_path: Path, embedder: Embedder):
         store = await filled_store(shelf)
         only = ComparisonFilter(type="eq", key="name", value="planes.md")
         assert await names(shelf, [store], condition=only) == ["planes.md"]
-        assert await names(shelf, [store], threshold=0.3) == ["cats.txt"]
+        assert await names(shelf, [store], ranking=RankingOptions(score_threshold=0.9)) == ["cats.txt"]
         planes = (await shelf.members.page(OWNER, store, Cursor(order="asc"))).data[1].file_id
         await shelf.members.set_attributes(OWNER, store, planes, {"name": "other"})
         assert await names(shelf, [store], condition=only) == []
@@ -127,6 +127,29 @@ async def test_what_cannot_be_read_fails_alone(tmp_path: Path, embedder: Embedde
         found = await shelf.stores.get(OWNER, store)
         assert found is not None and (found.counts.failed, found.counts.completed) == (1, 3)
         assert len(await names(shelf, [store])) == 3
+
+
+async def test_words_find_what_meaning_does_not(tmp_path: Path, embedder: Embedder):
+    async with library(tmp_path, embedder) as shelf:
+        store = await filled_store(shelf)
+        await add(shelf, store, "parts.csv", "item,stock\nXK-4711/b,12\nQQ-0815,3")
+        await add(shelf, store, "more.csv", "item,stock\nZT-1234/c,99\nAB-9876,1")
+        by_words = RankingOptions(hybrid_search=HybridSearch(embedding_weight=0, text_weight=1))
+        by_meaning = RankingOptions(hybrid_search=HybridSearch(embedding_weight=1, text_weight=0))
+        assert await names(shelf, [store], "XK-4711", ranking=by_words) == ["parts.csv"]
+        assert (await names(shelf, [store], "How many of XK-4711 are there?"))[0] == "parts.csv"
+        assert await names(shelf, [store], "kitten", ranking=by_words) == []
+        assert (await names(shelf, [store], "kitten", ranking=by_meaning))[0] == "cats.txt"
+
+
+@pytest.mark.parametrize(
+    "query", ['"', "NEAR(a b)", "text:x", "a AND OR NOT", "*", "'; DROP TABLE chunks", "🎉", "日本"]
+)
+async def test_queries_are_words_never_syntax(tmp_path: Path, query: str):
+    async with library(tmp_path, WordCounts()) as shelf:
+        store = await new_store(shelf)
+        await add(shelf, store, "x.txt", "Some text.")
+        assert await names(shelf, [store], query) == ["x.txt"]
 
 
 class Broken:

@@ -33,9 +33,12 @@ def count(connection: Connection) -> int | None:
 
 
 async def test_the_migrations_make_the_declared_tables(database: Database):
-    assert (
-        await database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)) == []
-    )
+    def differences(connection: Connection) -> list[object]:
+        # FTS5's tables are not ours to declare.
+        options = {"include_name": lambda name, kind, _: not (kind == "table" and name.startswith("chunk_words"))}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    assert await database.read(differences) == []
 
 
 async def test_opening_twice_changes_nothing(database: Database, tmp_path: Path):

@@ -112,8 +112,13 @@ async def test_filters_and_threshold_apply(shelf: Library, store: str):
     only = {"type": "in", "key": "name", "value": ["bread.html"]}
     item = await Run(shelf).call([store], {"queries": ["cats"]}, filters=only)
     assert [result["filename"] for result in item["results"]] == ["bread.html"]
+    item = await Run(shelf).call([store], {"queries": ["cats"]}, ranking_options={"score_threshold": 0.99})
+    assert [result["filename"] for result in item["results"]] == ["cats.txt"]
+
+
+async def test_finding_nothing_is_no_failure(shelf: Library):
     run = Run(shelf)
-    item = await run.call([store], {"queries": ["cats"]}, ranking_options={"score_threshold": 0.99})
+    item = await run.call([await new_store(shelf)], {"queries": ["cats"]})
     assert (item["status"], item["results"]) == ("completed", [])
     assert "Nothing was found" in run.text
 
@@ -166,6 +171,9 @@ async def test_unknown_stores_and_senseless_filters_are_refused_by_name(shelf: L
     with pytest.raises(ApiError) as refused:
         await run.bind([store], owner="bob")
     assert refused.value.status == 404
+    with pytest.raises(ApiError) as refused:
+        await run.bind([store], ranking_options={"hybrid_search": {"embedding_weight": 0, "text_weight": 0}})
+    assert refused.value.param == "tools[2].ranking_options.hybrid_search"
     with pytest.raises(ApiError) as refused:
         await run.bind([store], filters={"type": "in", "key": "a", "value": 1})
     assert refused.value.param == "tools[2].filters.value"

@@ -24,6 +24,7 @@ from tools_runtime.protocol.files import (
     UpdateVectorStore,
     VectorStoreObject,
 )
+from tools_runtime.protocol.tools import RankingOptions
 from tools_runtime.retrieval import Passage, filters
 from tools_runtime.retrieval.library import Library
 from tools_runtime.stores import Attachment, FileCounts, NewVectorStore, VectorStore
@@ -78,7 +79,7 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
             queries,
             limit=body.max_num_results,
             condition=body.filters,
-            threshold=body.ranking_options.score_threshold,
+            ranking=RankingOptions(**body.ranking_options.wire()),
         )
         return {
             "object": "vector_store.search_results.page",

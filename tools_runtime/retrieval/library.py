@@ -6,14 +6,18 @@ import time
 from collections.abc import Sequence
 
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.protocol.tools import AttributeFilter
+from tools_runtime.protocol.tools import AttributeFilter, HybridSearch, RankingOptions
 from tools_runtime.retrieval import Embedder, Passage, filters
+from tools_runtime.retrieval.fusion import Ranking, fuse
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.passages import Passages
-from tools_runtime.stores import Attachment, Chunk, FileBatch, NewVectorStore, VectorStore, VectorStoreFile
+from tools_runtime.stores import Attachment, FileBatch, NewVectorStore, VectorStore, VectorStoreFile
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
+
+_CANDIDATES = 50
+"""How deep each ranking goes at least: what one puts low, the other may lift."""
 
 
 class Library:
@@ -103,7 +107,7 @@ class Library:
         *,
         limit: int,
         condition: AttributeFilter | None = None,
-        threshold: float = 0,
+        ranking: RankingOptions | None = None,
     ) -> list[Passage]:
         """The best passages for any of the queries in any of the vector stores, best first. The stores exist (see
         ``require``) and count as used now."""
@@ -112,9 +116,17 @@ class Library:
         keys = [key for key, _, attributes in searchable if condition is None or filters.matches(condition, attributes)]
         if not keys or not queries:
             return []
+        ranking = ranking or RankingOptions()
+        weights = ranking.hybrid_search or HybridSearch(embedding_weight=1, text_weight=1)
+        deep = max(limit, _CANDIDATES) * len({*store_ids})
         vectors = await self._embedder.queries(queries)
-        hits = await self.passages.search(owner, vectors, keys, limit * len({*store_ids}))
-        return _fuse(hits, limit, threshold)
+        nearest = await self.passages.nearest(owner, vectors, keys, deep)
+        matching = await self.passages.matching(owner, queries, keys, deep)
+        rankings = [
+            [Ranking(weights.embedding_weight, by_meaning), Ranking(weights.text_weight, by_words)]
+            for by_meaning, by_words in zip(nearest, matching, strict=True)
+        ]
+        return fuse(rankings, limit, ranking.score_threshold)
 
     async def _added(self, members: Sequence[VectorStoreFile], replaced: Sequence[int]) -> None:
         await self.passages.forget(replaced)
@@ -123,24 +135,3 @@ class Library:
     async def _deleted(self, keys: Sequence[int] | None) -> bool:
         await self.passages.forget(keys or [])
         return keys is not None
-
-
-def _fuse(hits: Sequence[Sequence[tuple[Chunk, float]]], limit: int, threshold: float) -> list[Passage]:
-    """One list of several: a passage counts by the query that it fits best, and once where several vector stores hold
-    its file."""
-    best: dict[tuple[str, int, int], Passage] = {}
-    for chunk, similarity in (hit for of_query in hits for hit in of_query):
-        score = min(1.0, max(0.0, similarity))
-        place = (chunk.file_id, chunk.start, chunk.end)
-        if score >= threshold and (place not in best or best[place].score < score):
-            best[place] = Passage(
-                file_id=chunk.file_id,
-                filename=chunk.filename,
-                attributes=chunk.attributes,
-                text=chunk.text,
-                score=score,
-                start=chunk.start,
-                end=chunk.end,
-                page=chunk.page,
-            )
-    return sorted(best.values(), key=lambda passage: passage.score, reverse=True)[:limit]

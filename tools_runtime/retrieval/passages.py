@@ -9,6 +9,7 @@ import numpy as np
 
 from tools_runtime.retrieval import Matrix, VectorIndex
 from tools_runtime.retrieval.chunking import Piece
+from tools_runtime.retrieval.words import keywords
 from tools_runtime.stores import Chunk, NewChunk, VectorStoreFile
 from tools_runtime.stores.chunks import ChunkStore
 
@@ -49,13 +50,22 @@ class Passages:
         async with self._changing:
             await asyncio.to_thread(self._index.remove, file_keys)
 
-    async def search(
-        self, owner: str, queries: Matrix, file_keys: Sequence[int], limit: int
-    ) -> list[list[tuple[Chunk, float]]]:
-        """For each query the nearest chunks of the files, best first, with their cosine similarity."""
+    async def nearest(self, owner: str, queries: Matrix, file_keys: Sequence[int], limit: int) -> list[list[Chunk]]:
+        """For each query those chunks of the files that are nearest to it in meaning, best first."""
         hits = await asyncio.to_thread(self._index.search, queries, file_keys, limit)
-        chunks = await self._chunks.get(owner, [*{key for of_query in hits for key, _ in of_query}])
-        return [[(chunks[key], score) for key, score in of_query if key in chunks] for of_query in hits]
+        return await self._fetch(owner, [[key for key, _ in of_query] for of_query in hits])
+
+    async def matching(
+        self, owner: str, queries: Sequence[str], file_keys: Sequence[int], limit: int
+    ) -> list[list[Chunk]]:
+        """For each query those chunks of the files that hold its words, best first."""
+        return await self._fetch(
+            owner, [await self._chunks.matching(owner, keywords(query), file_keys, limit) for query in queries]
+        )
+
+    async def _fetch(self, owner: str, keys: Sequence[Sequence[int]]) -> list[list[Chunk]]:
+        chunks = await self._chunks.get(owner, [*{key for of_query in keys for key in of_query}])
+        return [[chunks[key] for key in of_query if key in chunks] for of_query in keys]
 
     async def text(self, member: VectorStoreFile) -> str:
         """A file's text as it was read, put together from its chunks."""

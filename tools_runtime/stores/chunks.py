@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, text, update
 
 from tools_runtime.stores import Chunk, NewChunk, VectorStoreFile
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import chunks, files, vector_store_files, vectors
 
 _FILE = vector_store_files.c
+_MATCHING = text(
+    "SELECT chunks.key FROM chunk_words JOIN chunks ON chunks.key = chunk_words.rowid "
+    "WHERE chunk_words MATCH :words AND chunks.owner = :owner "
+    "AND chunks.file_key IN (SELECT value FROM json_each(:files)) ORDER BY chunk_words.rank LIMIT :limit"
+)
+"""SQLite's own full-text search: the one query here that another database must spell differently."""
 _MANY = 500
 """How many keys stand in one query; SQLite allows 32,766 parameters."""
 
@@ -68,6 +75,18 @@ class ChunkStore:
 
         return await self._database.read(work)
 
+    async def matching(self, owner: str, words: Sequence[str], file_keys: Sequence[int], limit: int) -> list[int]:
+        """The keys of those of the files' chunks that hold any of the words, best first (BM25)."""
+        if not words:
+            return []
+        given = {
+            "owner": owner,
+            "words": " OR ".join(f'"{word}"' for word in words),
+            "files": json.dumps([*file_keys]),
+            "limit": limit,
+        }
+        return await self._database.read(lambda connection: [*connection.scalars(_MATCHING, given)])
+
     async def of_file(self, owner: str, file_key: int) -> list[Chunk]:
         """A file's chunks in order."""
         query = _chunks(owner).where(chunks.c.file_key == file_key).order_by(chunks.c.key)
@@ -84,9 +103,11 @@ class ChunkStore:
             .where(_FILE.status == "completed", _FILE.embedding_model == embedding_model)
             .order_by(vectors.c.file_key, vectors.c.chunk_key)
         )
-        return await self._database.read(lambda connection: [
+        return await self._database.read(
+            lambda connection: [
                 (row.file_key, row.chunk_key, row.windows, row.data) for row in connection.execute(query)
-            ])
+            ]
+        )
 
 
 def _chunks(owner: str) -> Select[Any]:

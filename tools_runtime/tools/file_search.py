@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from tools_runtime import ids
+from tools_runtime.errors import ApiError
 from tools_runtime.protocol.events import HostedToolProgress
 from tools_runtime.protocol.items import FileSearchCall, FileSearchResult, FunctionCall, FunctionCallOutput
 from tools_runtime.protocol.prompt import Function, PromptItem
@@ -75,6 +76,9 @@ class FileSearch:
         assert isinstance(options, FileSearchTool)
         if options.filters is not None:
             filters.check(options.filters, f"{param}.filters")
+        weights = options.ranking_options.hybrid_search
+        if weights is not None and not (weights.embedding_weight or weights.text_weight):
+            raise ApiError("One of the weights must be above 0.", param=f"{param}.ranking_options.hybrid_search")
         await self._library.require(scope.owner, options.vector_store_ids, f"{param}.vector_store_ids")
         return _Bound(self._library, options, scope, self._max_output_chars)
 
@@ -116,7 +120,7 @@ class _Bound:
             queries,
             limit=self._options.max_num_results,
             condition=self._options.filters,
-            threshold=self._options.ranking_options.score_threshold,
+            ranking=self._options.ranking_options,
         )
         return [_result(passage) for passage in passages]
 
