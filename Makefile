@@ -12,7 +12,7 @@ run: setup sandbox
 	@exec $(bin)/tools-runtime serve
 
 test: setup-dev sandbox
-	$(bin)/pytest -n 2
+	$(bin)/pytest -n 2 --dist loadfile
 
 lint: setup-dev
 	$(bin)/ruff check .
