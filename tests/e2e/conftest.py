@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sandboxes
 import stack
+
 from e2e.servers import Model, Server, serving, settings
 
 

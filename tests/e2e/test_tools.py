@@ -9,9 +9,9 @@ from typing import Any
 import httpx2 as httpx
 import openai
 import pytest
-from e2e.servers import Model, Server, call, say, shown
 from openai.types.responses import Response
 
+from e2e.servers import Model, Server, call, say, shown
 from tools_runtime.protocol.prompt import Prompt
 
 pytestmark = [pytest.mark.docker, pytest.mark.live_stack]
