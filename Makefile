@@ -21,10 +21,10 @@ lint: setup-dev
 	$(bin)/lint-imports
 
 setup:
-	@sh scripts/setup.sh run
+	@sh .ci/setup.sh run
 
 setup-dev:
-	@sh scripts/setup.sh dev
+	@sh .ci/setup.sh dev
 
 # Without a Docker Engine everything but code_interpreter works, so its absence stops nothing.
 sandbox: setup
@@ -33,5 +33,5 @@ sandbox: setup
 	fi
 
 constraints:
-	@sed -i '/^[^#]/d' constraints.txt
-	@$(bin)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >>constraints.txt
+	@sed -i '/^[^#]/d' .ci/constraints.txt
+	@$(bin)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >>.ci/constraints.txt

