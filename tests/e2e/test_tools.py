@@ -189,12 +189,12 @@ def test_all_three_and_a_function_of_the_client_in_one_turn(server: Server, mode
     pay: Any = {"type": "function", "name": "pay", "parameters": {"type": "object", "properties": {}}}
     tools: Any = [{"type": "file_search", "vector_store_ids": [store]}, {"type": "web_search"}, CODE, pay]
     first = server.client.responses.create(model="any", input="Pay the bills.", tools=tools)
-    assert {item.type for item in first.output} == {
+    assert [item.type for item in first.output] == [
         "file_search_call",
         "web_search_call",
         "code_interpreter_call",
         "function_call",
-    }
+    ]
     assert all(item.status == "completed" for item in first.output)  # type: ignore[union-attr]
 
     model.plays(say("Paid."))

@@ -153,7 +153,7 @@ async def test_the_limit_counts_calls_of_all_hosted_tools_but_not_the_clients(tm
     turn = [*SEARCH, *call("file_search", "x", "b"), *call("weather", "{}", "c")]
     async with harness(tmp_path, [turn], [web_search(), file_search()]) as house:
         response = await house.reply(tools=[WEB, FILES, WEATHER], max_tool_calls=1)
-    assert [item["type"] for item in response["output"]] == ["function_call", "web_search_call"]
+    assert [item["type"] for item in response["output"]] == ["web_search_call", "function_call"]
 
 
 async def test_tokens_are_a_limit_on_all_turns_together(tmp_path: Path) -> None:

@@ -81,10 +81,14 @@ class _WebSearch(HostedCall):
         self._sources = scope.sources
         self._pause = pause
 
-    async def run(self, arguments: str) -> str:
-        action = WebSearchAction(type="search", query=arguments, queries=[arguments])
-        self.item.action = action
+    def announce(self, arguments: str) -> None:
+        self.item.action = WebSearchAction(type="search", query=arguments, queries=[arguments])
         self.open()
+
+    async def run(self, arguments: str) -> str:
+        self.announce(arguments)
+        action = self.item.action
+        assert action is not None
         self.emit(HostedToolProgress(type="response.web_search_call.in_progress", item_id=self.item_id))
         self.emit(HostedToolProgress(type="response.web_search_call.searching", item_id=self.item_id))
         await asyncio.sleep(self._pause())

@@ -34,7 +34,7 @@ def router(engine: Engine, responses: ResponseStore, max_request_bytes: int) -> 
         running = await engine.start(body, owner)
         if body.stream:
             obfuscate = body.stream_options is None or body.stream_options.include_obfuscation
-            return StreamingResponse(_stream(running, view, obfuscate), media_type="text/event-stream")
+            return StreamingResponse(_stream(running, view, obfuscate), headers=sse.HEADERS)
         return _json(view.response(await _finished(running, request)))
 
     @routes.get("/{response_id}")

@@ -9,6 +9,8 @@ from tools_runtime.engine.log import EventLog
 from tools_runtime.engine.view import View
 from tools_runtime.protocol.events import DeltaEvent, Event
 
+HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Neither caches nor proxies (nginx's header) may hold frames back."""
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 _BLOCK = 16

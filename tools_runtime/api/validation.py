@@ -79,7 +79,8 @@ def refusal(errors: Sequence[Any], data: Any) -> ApiError:
         )
     if kind in _BOUNDS:
         bound, key, sign = _BOUNDS[kind]
-        number = "integer" if isinstance(error["input"], int) else "decimal"
+        # Numbers in queries come as text.
+        number = "integer" if str(error["input"]).lstrip("-").isdecimal() else "decimal"
         return ApiError(
             f"Invalid '{param}': {number} {bound.replace('_', ' ')}imum value. Expected a value {sign} "
             f"{context[key]:g}, but got {error['input']} instead.",

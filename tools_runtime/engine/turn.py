@@ -108,6 +108,7 @@ class Turn:
         elif isinstance(delta, CallStarted):
             self._end_reasoning()
             self._end_message()
+            self._announce_calls()
             self._calls[delta.call_id] = self._begin(delta)
         elif isinstance(delta, RefusalDelta):
             self._end_reasoning()
@@ -133,6 +134,11 @@ class Turn:
         else:
             call.answer = f"There is no function named {delta.name!r}."
         return call
+
+    def _announce_calls(self) -> None:
+        for call in self._calls.values():
+            if call.hosted is not None:
+                call.hosted.announce("".join(call.arguments))
 
     def _arguments(self, delta: CallArguments) -> None:
         call = self._calls[delta.call_id]

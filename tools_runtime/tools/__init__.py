@@ -104,6 +104,11 @@ class HostedCall(ABC):
             self.item.status = status
             self.emit(OutputItemDone(item=self.item.model_copy()))
 
+    def announce(self, arguments: str) -> None:
+        """Opens the item: the model begins another call, and items stand in the order of the calls. ``arguments`` is
+        what has come so far: all of it, but from the few models that write calls interleaved. Must not raise."""
+        self.open()
+
     def argument_delta(self, delta: str) -> None:  # noqa: B027 (most tools wait for the whole arguments)
         """A piece of the arguments' JSON, as the model writes it. Must not raise."""
 

@@ -167,11 +167,17 @@ class _Call(HostedCall):
         self._size = size
         self._search = search
 
-    async def run(self, arguments: str) -> str:
+    def announce(self, arguments: str) -> None:
+        """The action stands in the opened item already: strict clients need one there."""
         queries = _queries(arguments)
-        action = WebSearchAction(type="search", query=queries[0] if queries else "", queries=queries)
-        self.item.action = action
+        self.item.action = WebSearchAction(type="search", query=queries[0] if queries else "", queries=queries)
         self.open()
+
+    async def run(self, arguments: str) -> str:
+        self.announce(arguments)
+        action = self.item.action
+        assert action is not None
+        queries = action.queries or []
         self.emit(HostedToolProgress(type="response.web_search_call.in_progress", item_id=self.item_id))
         if queries:
             self.emit(HostedToolProgress(type="response.web_search_call.searching", item_id=self.item_id))

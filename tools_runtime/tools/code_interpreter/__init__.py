@@ -121,7 +121,7 @@ class _Bound:
         self._containers = containers
         self._container = container
         self._settings = settings
-        self.echo: dict[str, Any] = options.model_dump(mode="json", exclude_none=True)
+        self.echo: dict[str, Any] = options.model_dump(mode="json", exclude_unset=True)
         self.instructions = instructions
 
     def call(self, function: str, emit: Emit) -> HostedCall:
@@ -140,6 +140,9 @@ class _Call(HostedCall):
         self._container = container
         self._settings = settings
         self._stream = arguments.CodeStream()
+
+    def announce(self, arguments: str) -> None:
+        self._begin()
 
     def argument_delta(self, delta: str) -> None:
         if self._state == "unopened":
