@@ -10,12 +10,15 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from harness import decode
+from harness import decode, harness
 from harness.scenarios import ANSWER, SCENARIOS, WEATHER, WEB, Scenario, call, say
 from harness.server import serving
 from harness.tools import FakeTool, web_search
 from openai import OpenAI
+from starlette.requests import ClientDisconnect
 
+from tools_runtime.api.responses import EventStream
+from tools_runtime.engine.view import View
 from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Message, WebSearchCall
 from tools_runtime.protocol.prompt import Prompt
 from tools_runtime.tools import HostedCall
@@ -222,6 +225,26 @@ async def test_hanging_up_stops_the_model(tmp_path: Path, stream: bool) -> None:
         await begun.wait()
         request.cancel()
         await stopped.wait()
+
+
+async def test_hanging_up_before_the_first_byte_stops_the_run(tmp_path: Path) -> None:
+    async def script(prompt: Prompt) -> AsyncIterator[Step]:
+        await asyncio.Future()
+        yield TextDelta("never")
+
+    async def receive() -> dict[str, Any]:
+        return await asyncio.Future()
+
+    async def gone(message: Any) -> None:
+        raise OSError("the client is gone")
+
+    async with harness(tmp_path, script) as house:
+        running = await house.start()
+        reply = EventStream(running, View(), obfuscate=False)
+        with pytest.raises(ClientDisconnect):
+            await reply({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, gone)
+        await asyncio.wait([running.task])
+        assert running.task.cancelled()
 
 
 async def test_hanging_up_stops_the_tools(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from harness import harness
-from harness.scenarios import ANSWER, CODE, WEATHER
+from harness.scenarios import ANSWER, CODE, WEATHER, call
 from harness.tools import code_interpreter
 
+from tools_runtime.protocol.items import FunctionCall
 from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.upstreams import Finished
 
 ECHOED = {
     "instructions": "Be brief.",
@@ -106,3 +108,13 @@ async def test_what_belongs_to_another_owner_is_not_there(tmp_path: Path) -> Non
         request = CreateResponse.model_validate({"input": "hi", "previous_response_id": made["id"]})
         with pytest.raises(Exception, match="not found"):
             await house.engine.start(request, "somebody else")
+
+
+async def test_a_call_that_was_cut_off_does_not_block_the_conversation(tmp_path: Path) -> None:
+    cut = [*call("weather", '{"city":'), Finished("length")]
+    async with harness(tmp_path, [cut, ANSWER]) as house:
+        first = await house.reply(tools=[WEATHER])
+        assert first["output"][0]["status"] == "incomplete"
+        second = await house.reply(previous_response_id=first["id"], input="Go on.")
+        assert second["status"] == "completed"
+        assert not any(isinstance(item, FunctionCall) for item in house.upstream.prompts[1].items)

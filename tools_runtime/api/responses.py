@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import cache
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from tools_runtime.api import sse
 from tools_runtime.api.auth import Owner
@@ -34,7 +34,7 @@ def router(engine: Engine, responses: ResponseStore, max_request_bytes: int) -> 
         running = await engine.start(body, owner)
         if body.stream:
             obfuscate = body.stream_options is None or body.stream_options.include_obfuscation
-            return StreamingResponse(_stream(running, view, obfuscate), headers=sse.HEADERS)
+            return EventStream(running, view, obfuscate=obfuscate)
         return _json(view.response(await _finished(running, request)))
 
     @routes.get("/{response_id}")
@@ -68,13 +68,18 @@ def router(engine: Engine, responses: ResponseStore, max_request_bytes: int) -> 
     return routes
 
 
-async def _stream(running: Running, view: View, obfuscate: bool) -> AsyncIterator[bytes]:
-    """The run's events. A client that hangs up cancels the run."""
-    try:
-        async for frames in sse.stream(running.log, view, obfuscate=obfuscate):
-            yield frames
-    finally:
-        running.cancel()
+class EventStream(StreamingResponse):
+    """A run's events. A client that hangs up, be it before the first byte, cancels the run."""
+
+    def __init__(self, running: Running, view: View, *, obfuscate: bool) -> None:
+        super().__init__(sse.stream(running.log, view, obfuscate=obfuscate), headers=sse.HEADERS)
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._running.cancel()
 
 
 async def _finished(running: Running, request: Request) -> ResponseObject:

@@ -14,7 +14,7 @@ from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_part
 from tools_runtime.engine.toolbox import Toolbox, resolve
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.codec import load_item
-from tools_runtime.protocol.items import FunctionCallOutput, Item, ItemReference, Message
+from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Item, ItemReference, Message
 from tools_runtime.protocol.prompt import PromptItem
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.response import Response
@@ -106,7 +106,9 @@ class Preparer:
             stored = await self._history.conversation_items(owner, request.conversation_id)
             if stored is None:
                 raise not_found("conversation", request.conversation_id, param="conversation")
-        return [load_item(data) for data in stored or ()]
+        items = [load_item(data) for data in stored or ()]
+        # A call that was cut off in the middle was never made: nobody can answer it.
+        return [item for item in items if not (isinstance(item, FunctionCall) and item.status == "incomplete")]
 
     async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
         if isinstance(request.input, str):
