@@ -54,3 +54,13 @@ def test_serve_says_what_is_there_serves_and_ends_at_a_signal(tmp_path: Path) ->
     assert "data folder" in printed
     assert url in printed
     assert "Traceback" not in log.read_text()
+
+
+def test_serve_refuses_what_cannot_be_served(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for settings in ({"search_backends": "ddgs:duckduckgo,nonesuch"}, {"data": file}):
+        done = run("serve", **({"data": tmp_path / "data", "sandbox": "none"} | settings))
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "failed" in done.stdout
+        assert "Traceback" not in done.stderr

@@ -35,10 +35,13 @@ def _options(
 
 @main.command()
 def serve() -> None:
-    """Say what is there, then serve until a signal says to stop."""
+    """Say what is there, then serve until a signal says to stop. Exit status 2 if it cannot be served like this."""
     settings = _settings()
     _set_up_logging(settings)
-    Console().print(doctor.table(asyncio.run(doctor.examine(settings))))
+    checks = asyncio.run(doctor.examine(settings))
+    Console().print(doctor.table(checks))
+    if any(check.fatal for check in checks):
+        raise typer.Exit(2)
     uvicorn.run(
         create_app(settings),
         host=settings.host,

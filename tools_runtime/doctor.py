@@ -34,11 +34,15 @@ _TINY = "SmolLM2 with 135 million parameters, for trying things out and not for 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. ``off`` is what nobody configured or somebody switched off; ``failed`` should work and does not."""
+    """One finding. ``off`` is what nobody configured or somebody switched off; ``failed`` should work and does not.
+
+    ``fatal``: the server cannot start like this.
+    """
 
     name: str
     state: State
     detail: str
+    fatal: bool = False
 
 
 async def examine(settings: Settings) -> list[Check]:
@@ -64,9 +68,10 @@ async def _sandbox(settings: Settings) -> Check:
         async with asyncio.timeout(_PROBE_SECONDS):
             return Check(name, "ok", await docker.probe())
     except SandboxUnavailable as error:
-        return Check(name, "failed", str(error))
+        return Check(name, "failed", str(error), fatal=settings.sandbox == "docker")
     except TimeoutError:
-        return Check(name, "failed", f"the Docker Engine did not answer in {_PROBE_SECONDS} s")
+        late = f"the Docker Engine did not answer in {_PROBE_SECONDS} s"
+        return Check(name, "failed", late, fatal=settings.sandbox == "docker")
     finally:
         await docker.aclose()
 
@@ -112,7 +117,7 @@ async def _search(settings: Settings) -> Check:
     try:
         configured = backends.configured(settings)
     except ValueError as error:
-        return Check(name, "failed", str(error))
+        return Check(name, "failed", str(error), fatal=True)
     order = ", then ".join(backend.name for backend in configured)
     for backend in configured:
         await backend.aclose()
@@ -156,7 +161,7 @@ def _data(folder: Path) -> Check:
         with tempfile.TemporaryFile(dir=folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Check(name, "failed", f"{folder} cannot be written to: {error.strerror}")
+        return Check(name, "failed", f"{folder} cannot be written to: {error.strerror}", fatal=True)
     return Check(name, "ok", f"{folder.resolve()}, {free / 1e9:.0f} GB free")
 
 
