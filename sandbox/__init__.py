@@ -121,6 +121,10 @@ class Session(Protocol):
         """Reads a file below /mnt/data. Follows no symbolic link. Raises ``FileRefused`` and ``SessionClosed``."""
         ...
 
+    async def remove(self, name: str) -> None:
+        """Removes a file below /mnt/data; of a link, the link. Raises ``FileRefused`` and ``SessionClosed``."""
+        ...
+
     async def files(self) -> list[FileInfo]:
         """The files below /mnt/data, as many as are listed at most. Raises ``SessionClosed``."""
         ...

@@ -59,6 +59,9 @@ class FakeSession:
     async def get(self, name: str) -> bytes:
         return self.stored[name]
 
+    async def remove(self, name: str) -> None:
+        del self.stored[name]
+
     async def files(self) -> list[FileInfo]:
         return [FileInfo(name, len(data)) for name, data in self.stored.items()]
 

@@ -93,6 +93,10 @@ async def test_files_go_in_and_out_whole(session: StreamSession) -> None:
     await session.put("in/data.bin", b"")
     assert await session.get("in/data.bin") == b""
     assert ("in/data.bin", 0) in [(file.name, file.size) for file in await session.files()]
+    await session.remove("in/data.bin")
+    assert await session.files() == []
+    with pytest.raises(FileRefused):
+        await session.remove("in/data.bin")
 
 
 @pytest.mark.parametrize("name", ["link", "pipe", "absent", "folder"])
