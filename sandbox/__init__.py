@@ -24,6 +24,14 @@ class SandboxUnavailable(SandboxError):
     """There is no sandbox to be had: no engine, no image, or no room."""
 
 
+class SandboxFull(SandboxUnavailable):
+    """There is no room for another session now; there may be in ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class SessionClosed(SandboxError):
     """The session is gone, and its state and files with it."""
 
@@ -140,7 +148,7 @@ class Sandbox(Protocol):
     name: str
 
     async def create(self, spec: Spec) -> Session:
-        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``."""
+        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``, of which ``SandboxFull`` passes."""
         ...
 
     async def sweep(self) -> int:
