@@ -148,7 +148,7 @@ class Sandbox(Protocol):
     name: str
 
     async def create(self, spec: Spec) -> Session:
-        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``, of which ``SandboxFull`` passes."""
+        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``; ``SandboxFull`` of it passes."""
         ...
 
     async def sweep(self) -> int:

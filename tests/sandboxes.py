@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox import CellResult, FileInfo, SessionClosed, Spec
+from sandbox import CellResult, Display, FileInfo, Session, SessionClosed, Spec, Text
 from sandbox.build import build
 
 IMAGE = "tools-runtime-sandbox:latest"
@@ -31,6 +31,23 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def run(session: Session, code: str, seconds: float = 20) -> CellResult:
+    """A cell that must end well."""
+    result = await session.execute(code, seconds)
+    assert result.status == "ok", result
+    return result
+
+
+def printed(result: CellResult, stream: str = "stdout") -> str:
+    return "".join(output.text for output in result.outputs if isinstance(output, Text) and output.stream == stream)
+
+
+def value(result: CellResult) -> str:
+    """The one value that the cell shows, as text."""
+    (display,) = [output for output in result.outputs if isinstance(output, Display) and output.result]
+    return display.data["text/plain"].decode()
 
 
 async def nothing(code: str) -> CellResult:
