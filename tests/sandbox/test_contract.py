@@ -309,6 +309,13 @@ async def test_endless_output_is_stopped(session: Session) -> None:
     assert value(await run(session, "1")) == "1"
 
 
+async def test_what_was_printed_takes_no_memory(session: Session) -> None:
+    for _ in range(3):
+        await session.execute("for _ in range(20_000): print('x' * 10_000)", 60)
+    code = "import resource\nresource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 200_000"
+    assert value(await run(session, code)) == "True"
+
+
 @pytest.mark.parametrize("path", ["/mnt/data/big", "/tmp/big", "/dev/shm/big"])
 async def test_disks_are_limited(session: Session, path: str) -> None:
     code = (
