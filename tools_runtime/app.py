@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from sandbox import Sandbox, SandboxUnavailable
+from sandbox import Sandbox, SandboxUnavailable, Spec
 from sandbox.docker import DockerSandbox
+from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
 from tools_runtime.api import conversations, errors, files, health, models, responses, vector_store_files, vector_stores
 from tools_runtime.engine.archive import StoredHistory
@@ -163,7 +164,10 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
             raise
         logger.warning("code_interpreter is refused: %s", error)
         return None
-    return sandbox
+    usual = Spec(
+        settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
+    )
+    return WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
 
 
 def _server_id(data: Path) -> str:

@@ -142,6 +142,10 @@ class Settings(BaseSettings):
     """After which an unused container is ended, and its variables and files with it."""
     sandbox_max_sessions: int = Field(default=16, ge=1)
     """Containers that run at a time; the one longest unused is ended to make room for a new one."""
+    sandbox_warm: int = Field(default=2, ge=0)
+    """Containers of the usual size that are kept ready; 0 starts each when it is needed."""
+    sandbox_total_memory_bytes: int = 16 * 2**30
+    """Of all containers together, by their limits, those that are kept ready included."""
 
     @field_validator("search_backends", "fetch_allow", mode="before")
     @classmethod
