@@ -45,6 +45,11 @@ class WarmPool:
         self._reserved: list[Spec] = []
         self._filling: list[Spec] = []
 
+    @property
+    def ready(self) -> int:
+        """Sessions that are warm now."""
+        return sum(session.alive for _, session in self._idle)
+
     async def create(self, spec: Spec) -> Session:
         session = self._take(spec) or await self._cold(spec)
         self._wanted.set()
