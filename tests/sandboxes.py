@@ -92,10 +92,10 @@ class FakeSandbox:
     def __init__(self, cell: Cell = nothing) -> None:
         self.sessions: list[FakeSession] = []
         self.swept = 0
-        self._cell = cell
+        self.cell = cell
 
     async def create(self, spec: Spec) -> FakeSession:
-        session = FakeSession(f"fake-{len(self.sessions)}", spec, self._cell)
+        session = FakeSession(f"fake-{len(self.sessions)}", spec, lambda code: self.cell(code))
         self.sessions.append(session)
         return session
 

@@ -27,30 +27,30 @@ class ContainerStore:
         query = update(containers).where(containers.c.started).values(ended=True)
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
-    async def create(self, owner: str, new: NewContainer) -> StoredContainer:
-        """A container that has no session yet."""
-        id = ids.new("cntr")
-        await self._database.write(lambda connection: self._insert(connection, owner, id, new, started=False))
-        created = await self.get(owner, id)
-        assert created is not None
-        return created
-
-    async def begin(self, owner: str, id: str, new: NewContainer) -> None:
-        """Notes that the container has a session now; makes the container if the database has never heard of it."""
-
-        def work(connection: Connection) -> None:
-            values = {"started": True, "ended": False, "last_active_at": int(self.now())}
-            known = connection.execute(update(containers).where(*_is(owner, id)).values(**values))
-            if not known.rowcount:
-                self._insert(connection, owner, id, new, started=True)
-
-        await self._database.write(work)
-
-    def _insert(self, connection: Connection, owner: str, id: str, new: NewContainer, *, started: bool) -> None:
+    async def create(
+        self, owner: str, new: NewContainer, *, id: str | None = None, started: bool = False
+    ) -> StoredContainer:
+        """A container, under ``id`` where one was given out already."""
         now = int(self.now())
-        times = {"created_at": now, "last_active_at": now}
-        row = vars(new) | times | {"id": id, "owner": owner, "started": started, "ended": False}
-        connection.execute(insert(containers), row)
+        container = StoredContainer(
+            id=id or ids.new("cntr"),
+            owner=owner,
+            created_at=now,
+            last_active_at=now,
+            **vars(new),
+            started=started,
+            expired=False,
+        )
+        row = vars(container) | {"ended": False}
+        del row["expired"]
+        await self._database.write(lambda connection: connection.execute(insert(containers), row).rowcount)
+        return container
+
+    async def begin(self, owner: str, id: str) -> bool:
+        """Notes that the container has a session now. False when there is no such container any more."""
+        values = {"started": True, "ended": False, "last_active_at": int(self.now())}
+        query = update(containers).where(*_is(owner, id)).values(**values)
+        return await self._database.write(lambda connection: connection.execute(query).rowcount > 0)
 
     async def get(self, owner: str, id: str) -> StoredContainer | None:
         """The container, without using it."""
