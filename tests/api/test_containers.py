@@ -321,6 +321,6 @@ async def test_what_is_used_is_counted():
         id = (await house.client.containers.create(name="x", file_ids=["file-1"])).id
         await house.client.containers.files.create(id, file=("a", b"12"))
         await house.runs(id, **{"out": b"345"})
-        await house.containers.settled()
+        await house.containers.flush()
         used = await house.containers.quotas.used("default")
         assert (used.cells, used.bytes_in, used.bytes_out, used.files) == (1, 10, 3, 3) and used.seconds > 0

@@ -33,7 +33,7 @@ def router(containers: Containers, load_file: uploads.LoadFile, disk_bytes: int,
     async def list_containers(
         listing: Annotated[Listing, Depends()], owner: Owner, name: str | None = None
     ) -> dict[str, Any]:
-        page = await containers.store.page(owner, listing.cursor, name=name)
+        page = await containers.page(owner, listing.cursor, name=name)
         return page_body(page, [_object(container) for container in page.data])
 
     @routes.get("/{container_id}")

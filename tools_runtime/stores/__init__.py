@@ -253,3 +253,12 @@ class ContainerUsage:
     bytes_in: int = 0
     bytes_out: int = 0
     files: int = 0
+
+    def __add__(self, other: ContainerUsage) -> ContainerUsage:
+        return ContainerUsage(
+            self.cells + other.cells,
+            self.seconds + other.seconds,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+            self.files + other.files,
+        )

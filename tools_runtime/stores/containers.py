@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, or_, select, update
 
 from tools_runtime import ids
 from tools_runtime.stores import Cursor, NewContainer, Page, StoredContainer
@@ -96,10 +96,13 @@ class ContainerStore:
         query = update(containers).where(containers.c.id == id).values(ended=True)
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
-    async def keep_active(self, busy: Collection[str]) -> None:
-        """Notes that the containers ``busy`` are in use."""
-        query = update(containers).where(containers.c.id.in_(busy)).values(last_active_at=int(self.now()))
-        await self._database.write(lambda connection: connection.execute(query).rowcount)
+    async def keep_active(self, used_at: Mapping[str, float]) -> None:
+        """Notes when each of the containers was last used."""
+        rows = [{"container": id, "used": int(seconds)} for id, seconds in used_at.items()]
+        query = update(containers).where(containers.c.id == bindparam("container"))
+        query = query.values(last_active_at=bindparam("used"))
+        if rows:
+            await self._database.write(lambda connection: connection.execute(query, rows).rowcount)
 
     async def delete(self, owner: str, id: str) -> list[str] | None:
         """Deletes the container and its files. Returns the blobs that nobody needs any more; None when there is no such

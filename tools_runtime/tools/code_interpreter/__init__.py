@@ -74,7 +74,7 @@ class CodeInterpreter:
             param = f"{param}.file_ids"
             files = await uploads.named(self._load_file, scope.owner, options.container.file_ids, param, room)
         self.containers.check_room(container)
-        stored = await self._stored(container)
+        stored = await self.containers.transfer.files(container)
         for file in stored:
             scope.sources.add_container_file(ContainerFile(file.container_id, file.id, file.path))
         container.names.update(file.path.removeprefix(f"{DATA}/") for file in stored)
@@ -95,11 +95,6 @@ class CodeInterpreter:
         await self.containers.quotas.check_containers(scope.owner)
         stored = [id for id in earlier if await self.containers.store.get(scope.owner, id)]
         return self.containers.new(scope.owner, new, stored[0] if stored else None)
-
-    async def _stored(self, container: Container) -> list[StoredContainerFile]:
-        """The files that the container has, or is going to have when it begins."""
-        id = container.restores or (container.id if container.stored else None)
-        return [] if id is None else await self.containers.files.current(container.owner, id)
 
     def render(self, item: Any, sources: Sources) -> list[PromptItem]:
         assert isinstance(item, CodeInterpreterCall)

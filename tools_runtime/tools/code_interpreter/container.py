@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sandbox import Session
-from tools_runtime.stores import NewContainer
+from tools_runtime.stores import NewContainer, StoredContainerFile
 
 
 @dataclass(eq=False)
@@ -16,7 +16,7 @@ class Container:
 
     ``stored``: the database knows it. ``restores`` is the expired container whose files this one takes over when it
     begins. ``pending`` are files to put in before the next cell; ``names`` are all that were ever put in, relative to
-    /mnt/data.
+    /mnt/data. ``files`` are those that are stored, by path, once somebody asked.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Container:
     session: Session | None = None
     pending: dict[str, bytes] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    files: dict[str, StoredContainerFile] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

@@ -28,7 +28,7 @@ from sandbox import (
 from tools_runtime import ids
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.settings import Settings
-from tools_runtime.stores import ContainerUsage, NewContainer, StoredContainer, StoredContainerFile
+from tools_runtime.stores import ContainerUsage, Cursor, NewContainer, Page, StoredContainer, StoredContainerFile
 from tools_runtime.stores.container_files import ContainerFileStore
 from tools_runtime.stores.containers import ContainerStore
 from tools_runtime.tools.code_interpreter.container import Container
@@ -80,7 +80,6 @@ class Containers:
         self._known: dict[str, Container] = {}
         self._live: dict[str, Container] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writes: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Removes what a crashed server left behind, and begins to watch for idle containers.
@@ -91,20 +90,25 @@ class Containers:
             await self._sandbox.sweep()
         await self.store.start()
         await self.files.start()
-        _spawn(self._watch(), self._tasks)
+        self._spawn(self._watch())
 
     async def aclose(self) -> None:
         """Ends all sessions. Their containers are found expired by the next server."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.settled()
+        await self.flush()
         for container in list(self._live.values()):
             await self._close(container)
 
-    async def settled(self) -> None:
-        """Waits until what was counted so far is stored."""
-        await asyncio.gather(*self._writes)
+    async def flush(self) -> None:
+        """Stores what was counted, and when each container in use was last used."""
+        now = self.store.now()
+        for container in self._known.values():
+            if container.turn.locked():
+                container.used_at = now
+        await self.store.keep_active({id: container.used_at for id, container in self._known.items()})
+        await self.quotas.flush()
 
     # --- what clients do ---------------------------------------------------------------------------------------------
 
@@ -124,28 +128,39 @@ class Containers:
         stored = await self.store.create(owner, options)
         for name, data in files.items():
             await self.files.create(owner, stored.id, f"{DATA}/{name}", data, "user")
-        await self.quotas.record(owner, ContainerUsage(bytes_in=size, files=len(files)))
+        self.quotas.record(owner, ContainerUsage(bytes_in=size, files=len(files)))
         return stored
 
     def new(self, owner: str, options: NewContainer, restores: str | None = None) -> Container:
         """A container in name only: it begins with its first cell."""
         return Container(ids.new("cntr"), owner, options, self.store.now(), restores)
 
+    async def page(self, owner: str, cursor: Cursor, *, name: str | None = None) -> Page[StoredContainer]:
+        """A page of the owner's containers. Raises ``ApiError`` for an unknown cursor."""
+        await self.flush()
+        return await self.store.page(owner, cursor, name=name)
+
     async def touch(self, owner: str, id: str) -> StoredContainer | None:
         """The owner's container; unless it has expired, its idle time begins anew."""
+        if known := self._fresh(owner, id):
+            await self.store.keep_active({id: known.used_at})
+            return await self.store.get(owner, id)
         known = self._known.get(id)
         if known is not None and known.owner == owner:
-            if known.expired(self.store.now()):
-                await self._expire(known)
-            known.used_at = self.store.now()
+            await self._expire(known)
         return await self.store.touch(owner, id)
+
+    def _fresh(self, owner: str, id: str) -> Container | None:
+        """The owner's container, if it is in use and has not expired; it is used thereby."""
+        known, now = self._known.get(id), self.store.now()
+        if known is None or known.owner != owner or known.expired(now):
+            return None
+        known.used_at = now
+        return known
 
     async def find(self, owner: str, id: str) -> Container | None:
         """The owner's container, made ready for use; None when there is none or it has expired."""
-        known = self._known.get(id)
-        if known is not None and known.owner == owner and not known.expired(self.store.now()):
-            known.used_at = self.store.now()
-            _spawn(self.store.keep_active([id]), self._writes)
+        if known := self._fresh(owner, id):
             return known
         stored = await self.touch(owner, id)
         if stored is None or stored.expired:
@@ -183,17 +198,17 @@ class Containers:
         await self.quotas.check_storage(owner, len(data), param)
         path = f"{DATA}/{name}"
         async with container.turn:
-            others = sum(file.bytes for file in await self.files.current(owner, id) if file.path != path)
+            others = sum(file.bytes for file in await self.transfer.files(container) if file.path != path)
             if others + len(data) > self._settings.sandbox_disk_bytes:
                 raise ApiError("The file does not fit on the container's disk.", param=param)
             if container.running:
                 await _put(container.running, name, data, param)
             container.names.add(name)
             container.pending.pop(name, None)
-            file = await self.files.create(owner, id, path, data, "user")
+            file = await self.transfer.store(container, name, data, "user")
         if file is None:
             raise not_found("container", id, param="container_id")
-        await self.quotas.record(owner, ContainerUsage(bytes_in=len(data), files=1))
+        self.quotas.record(owner, ContainerUsage(bytes_in=len(data), files=1))
         return file
 
     async def remove(self, owner: str, id: str, file_id: str) -> bool:
@@ -202,6 +217,7 @@ class Containers:
         file = await self.files.delete(owner, id, file_id)
         container = self._known.get(id)
         if file is not None and file.current and container is not None:
+            container.files = None
             async with container.turn:
                 if container.running:
                     with contextlib.suppress(FileRefused, SessionClosed):
@@ -222,7 +238,12 @@ class Containers:
         What goes wrong is left for ``execute`` to meet again.
         """
         if not container.running and not container.turn.locked():
-            _spawn(self._warm(container), self._tasks)
+            self._spawn(self._warm(container))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _warm(self, container: Container) -> None:
         async with container.turn:
@@ -249,7 +270,7 @@ class Containers:
                 return Executed(result, kept, left)
             except SessionClosed:
                 await self._close(container)
-                _spawn(self.store.end(container.id), self._writes)
+                await self.store.end(container.id)
                 raise
             finally:
                 container.used_at = self.store.now()
@@ -260,8 +281,7 @@ class Containers:
                     bytes_out=sum(file.bytes for file in kept),
                     files=len(kept),
                 )
-                _spawn(self.quotas.record(container.owner, usage), self._writes)
-                _spawn(self.store.keep_active([container.id]), self._writes)
+                self.quotas.record(container.owner, usage)
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -318,8 +338,7 @@ class Containers:
         for container in list(self._known.values()):
             if container.expired(now):
                 await self._expire(container)
-        busy = [container.id for container in self._known.values() if container.turn.locked()]
-        await self.store.keep_active(busy)
+        await self.flush()
         await self.files.discard(await self.store.purge(self._settings.sandbox_keep_days))
 
     async def _expire(self, container: Container) -> None:
@@ -341,9 +360,3 @@ async def _put(session: Session, name: str, data: bytes, param: str) -> None:
         raise ApiError(str(error), param=param) from None
     except SessionClosed:
         raise ApiError("Container is expired.") from None
-
-
-def _spawn(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)

@@ -1,5 +1,8 @@
 """What one owner's containers may use, and the count of what they used. Who has used it up gets HTTP 429, or for stored
-files 400: those do not go away by waiting."""
+files 400: those do not go away by waiting.
+
+What is used is counted in memory and written from time to time, so that a cell costs no transaction.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,8 @@ class Quotas:
         self._files = files
         self._usage = usage
         self._now = clock
+        self._written: dict[tuple[str, int], ContainerUsage] = {}
+        self._unwritten: dict[tuple[str, int], ContainerUsage] = {}
 
     async def check(self, owner: str) -> None:
         """Raises a 429 ``ApiError`` when the owner has used up this hour's calls, time or bytes."""
@@ -69,10 +74,26 @@ class Quotas:
 
     async def used(self, owner: str) -> ContainerUsage:
         """What the owner's containers did in this clock hour."""
-        return await self._usage.get(owner, int(self._now() // _HOUR))
+        key = owner, self._hour()
+        if key not in self._written:
+            self._written[key] = await self._usage.get(*key)
+        return self._written[key] + self._unwritten.get(key, ContainerUsage())
 
-    async def record(self, owner: str, usage: ContainerUsage) -> None:
-        await self._usage.add(owner, int(self._now() // _HOUR), usage)
+    def record(self, owner: str, usage: ContainerUsage) -> None:
+        key = owner, self._hour()
+        self._unwritten[key] = self._unwritten.get(key, ContainerUsage()) + usage
+
+    async def flush(self) -> None:
+        """Writes what was counted, and forgets the hours that are over."""
+        counted, self._unwritten = self._unwritten, {}
+        for (owner, hour), usage in counted.items():
+            self._written.pop((owner, hour), None)
+            await self._usage.add(owner, hour, usage)
+        hour = self._hour()
+        self._written = {key: usage for key, usage in self._written.items() if key[1] == hour}
+
+    def _hour(self) -> int:
+        return int(self._now() // _HOUR)
 
 
 def exceeded(message: str, seconds: float) -> ApiError:

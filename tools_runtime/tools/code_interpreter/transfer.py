@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Literal
 
 from sandbox import DATA, FileInfo, FileRefused, Session, SessionClosed
 from tools_runtime import ids
@@ -23,12 +24,30 @@ class FileTransfer:
         self._store = store
         self._quotas = quotas
 
+    async def files(self, container: Container) -> list[StoredContainerFile]:
+        """What is stored for the container, or for the one that it is going to take the place of."""
+        if container.files is None:
+            id = container.restores or (container.id if container.stored else None)
+            found = [] if id is None else await self._store.current(container.owner, id)
+            container.files = {file.path: file for file in found}
+        return list(container.files.values())
+
+    async def store(
+        self, container: Container, name: str, data: bytes, source: Literal["user", "assistant"]
+    ) -> StoredContainerFile | None:
+        """Stores a file of the container; None when that was deleted meanwhile."""
+        file = await self._store.create(container.owner, container.id, f"{DATA}/{name}", data, source)
+        if file is not None and container.files is not None:
+            container.files[file.path] = file
+        return file
+
     async def restore(self, container: Container, session: Session) -> None:
         """Puts in what is stored for the container, and for the one that it takes the place of."""
         restores, container.restores = container.restores, None
         if restores is not None:
             await self._store.adopt(container.owner, restores, container.id)
-        for file in await self._store.current(container.owner, container.id):
+        container.files = None
+        for file in await self.files(container):
             with contextlib.suppress(FileRefused, OSError):
                 await session.put(file.path.removeprefix(f"{DATA}/"), await self._store.read(file))
 
@@ -37,8 +56,7 @@ class FileTransfer:
         files, room = await self._quotas.room(container.owner)
         if files < 1 or len(data) > room:
             return None
-        path = f"{DATA}/{ids.new('image')}.{extension}"
-        return await self._store.create(container.owner, container.id, path, data, "assistant")
+        return await self.store(container, f"{ids.new('image')}.{extension}", data, "assistant")
 
     async def put_pending(self, container: Container, session: Session) -> int:
         """Puts in, and stores, the files that wait for it; returns how many bytes those were."""
@@ -49,7 +67,7 @@ class FileTransfer:
                 size += len(data)
                 files, room = await self._quotas.room(container.owner)
                 if files > 0 and len(data) <= room:
-                    await self._store.create(container.owner, container.id, f"{DATA}/{name}", data, "user")
+                    await self.store(container, name, data, "user")
             container.pending.pop(name, None)
         return size
 
@@ -68,8 +86,7 @@ class FileTransfer:
                 with contextlib.suppress(FileRefused, SessionClosed):
                     data = await session.get(file.name)
                     if len(data) <= room:
-                        path = f"{DATA}/{file.name}"
-                        stored = await self._store.create(container.owner, container.id, path, data, "assistant")
+                        stored = await self.store(container, file.name, data, "assistant")
             if stored is None:
                 left.append(file.name)
             else:
