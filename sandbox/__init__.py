@@ -24,6 +24,14 @@ class SandboxUnavailable(SandboxError):
     """There is no sandbox to be had: no engine, no image, or no room."""
 
 
+class SandboxFull(SandboxUnavailable):
+    """There is no room for another session now; there may be in ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class SessionClosed(SandboxError):
     """The session is gone, and its state and files with it."""
 
@@ -121,6 +129,10 @@ class Session(Protocol):
         """Reads a file below /mnt/data. Follows no symbolic link. Raises ``FileRefused`` and ``SessionClosed``."""
         ...
 
+    async def remove(self, name: str) -> None:
+        """Removes a file below /mnt/data; of a link, the link. Raises ``FileRefused`` and ``SessionClosed``."""
+        ...
+
     async def files(self) -> list[FileInfo]:
         """The files below /mnt/data, as many as are listed at most. Raises ``SessionClosed``."""
         ...
@@ -136,7 +148,7 @@ class Sandbox(Protocol):
     name: str
 
     async def create(self, spec: Spec) -> Session:
-        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``."""
+        """A fresh session whose interpreter is ready. Raises ``SandboxUnavailable``; ``SandboxFull`` of it passes."""
         ...
 
     async def sweep(self) -> int:

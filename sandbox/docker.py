@@ -44,9 +44,12 @@ class DockerSandbox:
     def __init__(self, image: str, owner: str) -> None:
         self._image = image
         self._owner = owner
+        self._starting: set[asyncio.Future[Any]] = set()
 
     async def create(self, spec: Spec) -> StreamSession:
         starting = asyncio.ensure_future(asyncio.to_thread(self._start, spec))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
             container, attached = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -70,6 +73,8 @@ class DockerSandbox:
         return await asyncio.to_thread(self._probe)
 
     async def aclose(self) -> None:
+        if self._starting:
+            await asyncio.wait(self._starting)
         if "_client" in self.__dict__:
             await asyncio.to_thread(self._client.close)
 

@@ -127,6 +127,11 @@ class StreamSession:
                 if not last.blob or len(data) >= size:
                     return bytes(data)
 
+    async def remove(self, name: str) -> None:
+        _check(name)
+        async with self._turn:
+            await self._exchange({"op": "remove", "name": name})
+
     async def files(self) -> list[FileInfo]:
         async with self._turn:
             last = await self._exchange({"op": "files"})

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox import CellResult, FileInfo, SessionClosed, Spec
+from sandbox import CellResult, Display, FileInfo, Session, SessionClosed, Spec, Text
 from sandbox.build import build
 
 IMAGE = "tools-runtime-sandbox:latest"
@@ -31,6 +31,23 @@ async def until(condition: Callable[[], object], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def run(session: Session, code: str, seconds: float = 20) -> CellResult:
+    """A cell that must end well."""
+    result = await session.execute(code, seconds)
+    assert result.status == "ok", result
+    return result
+
+
+def printed(result: CellResult, stream: str = "stdout") -> str:
+    return "".join(output.text for output in result.outputs if isinstance(output, Text) and output.stream == stream)
+
+
+def value(result: CellResult) -> str:
+    """The one value that the cell shows, as text."""
+    (display,) = [output for output in result.outputs if isinstance(output, Display) and output.result]
+    return display.data["text/plain"].decode()
 
 
 async def nothing(code: str) -> CellResult:
@@ -59,6 +76,9 @@ class FakeSession:
     async def get(self, name: str) -> bytes:
         return self.stored[name]
 
+    async def remove(self, name: str) -> None:
+        del self.stored[name]
+
     async def files(self) -> list[FileInfo]:
         return [FileInfo(name, len(data)) for name, data in self.stored.items()]
 
@@ -72,10 +92,10 @@ class FakeSandbox:
     def __init__(self, cell: Cell = nothing) -> None:
         self.sessions: list[FakeSession] = []
         self.swept = 0
-        self._cell = cell
+        self.cell = cell
 
     async def create(self, spec: Spec) -> FakeSession:
-        session = FakeSession(f"fake-{len(self.sessions)}", spec, self._cell)
+        session = FakeSession(f"fake-{len(self.sessions)}", spec, lambda code: self.cell(code))
         self.sessions.append(session)
         return session
 

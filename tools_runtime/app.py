@@ -13,10 +13,22 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from sandbox import Sandbox, SandboxUnavailable
+from sandbox import Sandbox, SandboxUnavailable, Spec
 from sandbox.docker import DockerSandbox
+from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
-from tools_runtime.api import conversations, errors, files, health, models, responses, vector_store_files, vector_stores
+from tools_runtime.api import (
+    container_files,
+    containers,
+    conversations,
+    errors,
+    files,
+    health,
+    models,
+    responses,
+    vector_store_files,
+    vector_stores,
+)
 from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.prepare import Preparer
@@ -37,6 +49,9 @@ from tools_runtime.search.fetch import GuardedFetcher
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.chunks import ChunkStore
+from tools_runtime.stores.container_files import ContainerFileStore
+from tools_runtime.stores.container_usage import ContainerUsageStore
+from tools_runtime.stores.containers import ContainerStore
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
@@ -45,6 +60,8 @@ from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.code_interpreter.containers import Containers
+from tools_runtime.tools.code_interpreter.quotas import Quotas
 from tools_runtime.tools.file_search import FileSearch
 from tools_runtime.tools.web_search import WebSearch
 from tools_runtime.upstreams.router import Router, build
@@ -78,6 +95,8 @@ class _Services:
     responses: ResponseStore
     conversations: ConversationStore
     library: Library
+    containers: Containers
+    content: _Content
     upstreams: Router
 
 
@@ -89,6 +108,9 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(files.router(services.library, settings.max_file_bytes))
     app.include_router(vector_stores.router(services.library, limit))
     app.include_router(vector_store_files.router(services.library, limit))
+    disk, load = settings.sandbox_disk_bytes, services.content.load
+    app.include_router(containers.router(services.containers, load, disk, limit))
+    app.include_router(container_files.router(services.containers, load, disk, limit))
     app.include_router(health.router())
 
 
@@ -109,7 +131,8 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
     loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
-    tools = await _tools(settings, library, content, stack)
+    machines = await _containers(settings, database, stack)
+    tools = await _tools(settings, library, machines, content, stack)
     history = StoredHistory(ResponseStore(database), ConversationStore(database))
     limits = Limits(
         max_turns=settings.max_turns,
@@ -119,7 +142,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
     stack.push_async_callback(engine.aclose)
-    return _Services(engine, history.responses, history.conversations, library, upstreams)
+    return _Services(engine, history.responses, history.conversations, library, machines, content, upstreams)
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
@@ -137,17 +160,28 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
 
 
 async def _tools(
-    settings: Settings, library: Library, content: _Content, stack: AsyncExitStack
+    settings: Settings, library: Library, machines: Containers, content: _Content, stack: AsyncExitStack
 ) -> tuple[HostedTool, ...]:
     chain = SearchChain(backends.configured(settings), seconds=settings.search_seconds)
     stack.push_async_callback(chain.aclose)
+    return (
+        WebSearch(chain),
+        FileSearch(library, max_output_chars=settings.max_tool_output_chars),
+        CodeInterpreter(machines, settings, content.load),
+    )
+
+
+async def _containers(settings: Settings, database: Database, stack: AsyncExitStack) -> Containers:
     sandbox = await _sandbox(settings)
     if sandbox is not None:
         stack.push_async_callback(sandbox.aclose)
-    code_interpreter = CodeInterpreter(sandbox, settings, content.load)
-    stack.push_async_callback(code_interpreter.aclose)
-    await code_interpreter.start()
-    return WebSearch(chain), FileSearch(library, max_output_chars=settings.max_tool_output_chars), code_interpreter
+    store = ContainerStore(database)
+    file_store = ContainerFileStore(database, BlobStore(settings.data / "container-files"))
+    quotas = Quotas(settings, store, file_store, ContainerUsageStore(database), store.now)
+    machines = Containers(sandbox, settings, store, file_store, quotas)
+    stack.push_async_callback(machines.aclose)
+    await machines.start()
+    return machines
 
 
 async def _sandbox(settings: Settings) -> Sandbox | None:
@@ -163,7 +197,10 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
             raise
         logger.warning("code_interpreter is refused: %s", error)
         return None
-    return sandbox
+    usual = Spec(
+        settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
+    )
+    return WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
 
 
 def _server_id(data: Path) -> str:

@@ -9,6 +9,7 @@ class ApiError(Exception):
     """An error that the client sees: an HTTP status and the fields of OpenAI's envelope.
 
     ``param`` names the offending field as a client would write it, e.g. ``tools[0].vector_store_ids``.
+    ``retry_after``: in how many seconds it is worth trying again.
     """
 
     def __init__(
@@ -19,6 +20,7 @@ class ApiError(Exception):
         type: str = "invalid_request_error",
         param: str | None = None,
         code: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -26,6 +28,7 @@ class ApiError(Exception):
         self.type = type
         self.param = param
         self.code = code
+        self.retry_after = retry_after
 
     def envelope(self) -> dict[str, Any]:
         """The body: ``{"error": {message, type, param, code}}``."""

@@ -129,7 +129,9 @@ class Settings(BaseSettings):
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
     sandbox_memory_bytes: int = 2**30
-    """Of one container, its files included."""
+    """Of a container that asks for no ``memory_limit``, its files included."""
+    sandbox_max_memory_bytes: int | None = None
+    """Larger ``memory_limit``s are refused; without it, half of the machine's memory."""
     sandbox_disk_bytes: int = 256 * 2**20
     """Of /mnt/data in one container."""
     sandbox_cpus: float = 1.0
@@ -138,10 +140,37 @@ class Settings(BaseSettings):
     """Processes and threads of one container."""
     sandbox_cell_seconds: float = 60
     """For one piece of code; then it is interrupted, and variables stay."""
-    sandbox_idle_minutes: float = 20
-    """After which an unused container is ended, and its variables and files with it."""
+    sandbox_idle_minutes: int = Field(default=20, ge=1)
+    """After which an unused container expires, if it asks for no ``expires_after``."""
+    sandbox_max_idle_minutes: int = Field(default=1440, ge=1)
+    """The longest ``expires_after`` that a container may ask for."""
     sandbox_max_sessions: int = Field(default=16, ge=1)
     """Containers that run at a time; the one longest unused is ended to make room for a new one."""
+    sandbox_warm: int = Field(default=2, ge=0)
+    """Containers of the usual size that are kept ready; 0 starts each when it is needed."""
+    sandbox_total_memory_bytes: int = 16 * 2**30
+    """Of all containers together, by their limits, those that are kept ready included."""
+    sandbox_call_files: int = Field(default=50, ge=0)
+    """Files of one call that are kept for download; further ones stay in the container only."""
+    sandbox_call_bytes: int = 64 * 2**20
+    """Of these files together."""
+    sandbox_keep_days: int = Field(default=30, ge=1)
+    """After which expired containers are deleted, and their kept files with them."""
+    sandbox_owner_containers: int = Field(default=100, ge=1)
+    """Containers of one owner that have not expired."""
+    sandbox_owner_files: int = 10_000
+    """Kept files of one owner, older versions included."""
+    sandbox_owner_bytes: int = 10 * 2**30
+    """Of these files together."""
+    sandbox_hourly_calls: int = 10_000
+    """Calls of one owner in a clock hour."""
+    sandbox_hourly_seconds: float = 36_000
+    """Running time of these calls together."""
+    sandbox_hourly_bytes: int = 50 * 2**30
+    """Of files that go into one owner's containers and come out in a clock hour."""
+    public_url: str | None = None
+    """This server's base URL as clients reach it, ending in ``/v1``. With it, images of code_interpreter are URLs of
+    container files; without it, ``data:`` URLs."""
 
     @field_validator("search_backends", "fetch_allow", mode="before")
     @classmethod

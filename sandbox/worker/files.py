@@ -48,6 +48,15 @@ def write(root: int, name: str, data: bytes, *, append: bool) -> None:
             view = view[os.write(descriptor, view) :]
 
 
+def remove(root: int, name: str) -> None:
+    """Removes what has this name; of a link the link, not what it leads to. Raises ``OSError`` and ``ValueError``."""
+    folder, last = _enter(root, name, create=False)
+    try:
+        os.unlink(last, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def listing(root: int) -> dict[str, Stamp]:
     """The regular files by name, as far as the limits reach. Names that ``parts`` refuses are left out."""
     found: dict[str, Stamp] = {}
@@ -78,19 +87,30 @@ def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_r
                         os.close(inner)
 
 
-@contextlib.contextmanager
-def _opened(root: int, name: str, flags: int) -> Iterator[int]:
-    """Opens step by step from ``root``, so that no component can be a link; never waits for the far end of a pipe."""
+def _enter(root: int, name: str, *, create: bool) -> tuple[int, str]:
+    """The folder that ``name`` is in, opened step by step from ``root``, so that no component can be a link; and the
+    last component."""
     *folders, last = parts(name)
     folder = os.dup(root)
     try:
         for component in folders:
-            if flags & os.O_CREAT:
+            if create:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(component, 0o755, dir_fd=folder)
             inner = os.open(component, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder, last
+
+
+@contextlib.contextmanager
+def _opened(root: int, name: str, flags: int) -> Iterator[int]:
+    """Follows no link, and never waits for the far end of a pipe."""
+    folder, last = _enter(root, name, create=bool(flags & os.O_CREAT))
+    try:
         descriptor = os.open(last, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644, dir_fd=folder)
     finally:
         os.close(folder)

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -223,6 +223,10 @@ class Shell(InteractiveShell):  # type: ignore[misc]
 
     def _showtraceback(self, _type: Any, _value: Any, lines: list[str]) -> None:
         self.streams.send({"event": "traceback"}, "\n".join(lines).encode("utf-8", "replace")[:MAX_PART_BYTES])
+
+    def _tee(self, channel: str) -> AbstractContextManager[None]:
+        """IPython would keep all that is ever printed, for the history that we do not have."""
+        return nullcontext()
 
     def enable_gui(self, gui: Any = None) -> None:
         pass

@@ -115,6 +115,8 @@ class Supervisor:
                 self._serve_file(id, lambda: self._put(id, header, frame.blob))
             case "get":
                 self._serve_file(id, lambda: self._get(id, header))
+            case "remove":
+                self._serve_file(id, lambda: self._remove(id, header))
             case "files":
                 self._reply(id, "files", files=[[name, stamp[0]] for name, stamp in self._listing().items()])
 
@@ -133,6 +135,10 @@ class Supervisor:
     def _get(self, id: int, header: dict[str, Any]) -> None:
         data, size = files.read(self._root, header["name"], header["offset"], CHUNK_BYTES)
         self._reply(id, "data", data, size=size)
+
+    def _remove(self, id: int, header: dict[str, Any]) -> None:
+        files.remove(self._root, header["name"])
+        self._reply(id, "done")
 
     def _listing(self) -> dict[str, files.Stamp]:
         with contextlib.suppress(OSError):

@@ -229,3 +229,27 @@ def test_hostile_text_costs_a_bounded_look_back_for_each_piece(hostile: str) -> 
 @pytest.mark.timeout(20)
 def test_hostile_text_in_one_piece_does_not_hang(hostile: str) -> None:
     rewrite(hostile * 100_000)
+
+
+def finished(found: Sources, text: str, *, strip: bool = False) -> list[tuple[str, int, int]]:
+    rewriter = CitationRewriter(found, strip=strip)
+    annotations = [piece.wire() for piece in (*rewriter.feed(text), *rewriter.end()) if not isinstance(piece, str)]
+    return [(a["filename"], a["start_index"], a["end_index"]) for a in annotations]
+
+
+def fresh() -> Sources:
+    """Two files that code has just made."""
+    found = Sources()
+    for number, path in enumerate(("/mnt/data/a.csv", "/mnt/data/b.csv")):
+        found.add_container_file(ContainerFile("cntr_1", f"cfile_{number}", path), fresh=True)
+    return found
+
+
+def test_a_file_that_no_link_names_is_cited_once_with_the_empty_span() -> None:
+    found = fresh()
+    assert finished(found, "See [b](sandbox:/mnt/data/b.csv).") == [("b.csv", 8, 31), ("a.csv", 0, 0)]
+    assert finished(found, "And then?") == []
+
+
+def test_an_answer_that_must_be_json_cites_no_file() -> None:
+    assert finished(fresh(), '{"a": 1}', strip=True) == []

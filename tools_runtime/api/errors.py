@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import orjson
@@ -25,7 +26,9 @@ def install(app: FastAPI) -> None:
 
 
 def error_response(error: ApiError) -> Response:
-    return Response(orjson.dumps(error.envelope()), status_code=error.status, media_type="application/json")
+    headers = {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
+    body = orjson.dumps(error.envelope())
+    return Response(body, status_code=error.status, headers=headers, media_type="application/json")
 
 
 async def _api_error(_: Request, error: Any) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -54,7 +55,7 @@ def router(library: Library, max_file_bytes: int) -> APIRouter:
 
     @routes.post("")
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
-        form = await _form(request, max_file_bytes)
+        form = await read_form(request, max_file_bytes)
         try:
             file = form.get("file")
             if not isinstance(file, UploadFile):
@@ -64,7 +65,7 @@ def router(library: Library, max_file_bytes: int) -> APIRouter:
                 owner, display_name(file.filename), fields.purpose, _pieces(file), max_bytes=max_file_bytes
             )
         except TooLarge:
-            raise _too_large(max_file_bytes) from None
+            raise too_large(max_file_bytes) from None
         finally:
             await form.close()
         return _object(stored)
@@ -87,12 +88,16 @@ def router(library: Library, max_file_bytes: int) -> APIRouter:
     @routes.get("/{file_id}/content")
     async def content(file_id: str, owner: Owner) -> FileResponse:
         file = _found(await files.get(owner, file_id), file_id)
-        # Always a download, never a page: the bytes are a client's, the origin is ours.
-        disposition = f"attachment; filename*=utf-8''{quote(file.filename, safe='')}"
-        headers = {"content-disposition": disposition, "x-content-type-options": "nosniff"}
-        return FileResponse(files.path(file), media_type="application/octet-stream", headers=headers)
+        return download(files.path(file), file.filename)
 
     return routes
+
+
+def download(path: Path, name: str) -> FileResponse:
+    """Always a download, never a page: the bytes are a client's, the origin is ours."""
+    disposition = f"attachment; filename*=utf-8''{quote(name, safe='')}"
+    headers = {"content-disposition": disposition, "x-content-type-options": "nosniff"}
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 def display_name(name: str | None) -> str:
@@ -102,7 +107,7 @@ def display_name(name: str | None) -> str:
     return visible[-_MAX_NAME:] if visible.strip(".") else "file"
 
 
-async def _form(request: Request, max_file_bytes: int) -> FormData:
+async def read_form(request: Request, max_file_bytes: int) -> FormData:
     """The form, its file spooled to disk. Raises ``ApiError`` as soon as too much has come."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ApiError("The request must be multipart/form-data.")
@@ -113,7 +118,7 @@ async def _form(request: Request, max_file_bytes: int) -> FormData:
         async for piece in request.stream():
             size += len(piece)
             if size > limit:
-                raise _too_large(max_file_bytes)
+                raise too_large(max_file_bytes)
             yield piece
 
     try:
@@ -129,7 +134,7 @@ async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _too_large(max_file_bytes: int) -> ApiError:
+def too_large(max_file_bytes: int) -> ApiError:
     return ApiError(f"The file is larger than {max_file_bytes} bytes.", status=413, param="file", code="file_too_large")
 
 

@@ -63,8 +63,12 @@ class CitationRewriter:
         yield from self._rewrite(unfinished.start(unfinished.lastgroup or 0) if unfinished else len(self._held))
 
     def end(self) -> Iterator[Piece]:
-        """What was held back, now that no more text comes."""
+        """What was held back, now that no more text comes, and citations of the files that code made and no link
+        names: OpenAI gives those the empty span at the beginning."""
         yield from self._rewrite(len(self._held))
+        while self._sources.unlinked and not self._strip:
+            path = next(iter(self._sources.unlinked))
+            yield self._sources.unlinked.pop(path).annotation(0, 0)
 
     def _rewrite(self, end: int) -> Iterator[Piece]:
         buffer, self._held = self._held, self._held[end:]
@@ -141,7 +145,9 @@ class CitationRewriter:
     def _annotation(self, link: re.Match[str], start: int) -> Annotation | None:
         target = link["target"]
         if target.startswith("sandbox:"):
-            file = self._sources.container_files.get(unquote(target.removeprefix("sandbox:")))
+            path = unquote(target.removeprefix("sandbox:"))
+            file = self._sources.container_files.get(path)
+            self._sources.unlinked.pop(path, None)
             begin, end = link.span("target")
             return file.annotation(start + begin, start + end) if file else None
         page = self._sources.web_page(target)

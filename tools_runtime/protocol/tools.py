@@ -100,6 +100,9 @@ class FileSearchTool(StrictWire):
     vector_store_ids: list[str] = Field(min_length=1)
 
 
+MemoryLimit = Literal["1g", "4g", "16g", "64g"]
+
+
 class NetworkPolicy(StrictWire):
     type: Literal["disabled", "allowlist"]
     allowed_domains: list[str] | None = None
@@ -109,7 +112,7 @@ class NetworkPolicy(StrictWire):
 class AutoContainer(StrictWire):
     type: Literal["auto"]
     file_ids: list[str] = Field(default_factory=list)
-    memory_limit: Literal["1g", "4g", "16g", "64g"] | None = None
+    memory_limit: MemoryLimit | None = None
     network_policy: NetworkPolicy | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -194,3 +194,71 @@ class Chunk:
     start: int
     end: int
     page: int | None
+
+
+MemoryLimit = Literal["1g", "4g", "16g", "64g"]
+
+
+@dataclass(frozen=True)
+class NewContainer:
+    """What is said of a container that is made. Without a ``memory_limit`` it gets what this server usually gives."""
+
+    name: str
+    idle_minutes: int
+    memory_limit: MemoryLimit | None
+    network_policy: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredContainer:
+    """A container of the code interpreter, as it was when it was read; times in seconds since 1970.
+
+    ``started``: it has had a session. ``expired``: it was ended, or unused for ``idle_minutes``.
+    """
+
+    id: str
+    owner: str
+    created_at: int
+    last_active_at: int
+    name: str
+    idle_minutes: int
+    memory_limit: MemoryLimit | None
+    network_policy: dict[str, Any]
+    started: bool
+    expired: bool
+
+
+@dataclass(frozen=True)
+class StoredContainerFile:
+    """One version of a file of a container: ``path`` is absolute, in the container. ``user`` put it in, or code
+    (``assistant``) made it. ``blob`` names its bytes, which files may share. ``current``: no later version."""
+
+    id: str
+    owner: str
+    container_id: str
+    created_at: int
+    path: str
+    bytes: int
+    source: Literal["user", "assistant"]
+    blob: str
+    current: bool = True
+
+
+@dataclass(frozen=True)
+class ContainerUsage:
+    """What an owner's containers did: cells run, seconds spent in them, bytes and files that went in and came out."""
+
+    cells: int = 0
+    seconds: float = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    files: int = 0
+
+    def __add__(self, other: ContainerUsage) -> ContainerUsage:
+        return ContainerUsage(
+            self.cells + other.cells,
+            self.seconds + other.seconds,
+            self.bytes_in + other.bytes_in,
+            self.bytes_out + other.bytes_out,
+            self.files + other.files,
+        )

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -146,3 +147,50 @@ vectors = Table(
 )
 """``data`` is a matrix of 16-bit floats, one row a window of the chunk. Apart from the chunks, so that the index can be
 rebuilt without reading their texts."""
+
+containers = Table(
+    "containers",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("last_active_at", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("idle_minutes", Integer, nullable=False),
+    Column("memory_limit", Text),
+    Column("network_policy", JSON, nullable=False),
+    Column("started", Boolean, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+container_files = Table(
+    "container_files",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("container_id", Text, ForeignKey("containers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("blob", Text, nullable=False, index=True),
+    Column("current", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""A file that is written again gets a new row; the old one stays, no longer ``current``, because it was cited."""
+
+container_usage = Table(
+    "container_usage",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("cells", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("bytes_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+)
+"""``hour`` counts from 1970."""

@@ -95,6 +95,7 @@ class Sources:
         self._by_number: list[Source] = []
         self._numbers: dict[Hashable, int] = {}
         self.container_files: dict[str, ContainerFile] = {}
+        self.unlinked: dict[str, ContainerFile] = {}
 
     def add(self, source: Source) -> int:
         """The number of ``source``; the same source gets the same number again."""
@@ -112,9 +113,12 @@ class Sources:
         number = self._numbers.get(url)
         return None if number is None else self.get(number)
 
-    def add_container_file(self, file: ContainerFile) -> None:
-        """Makes ``sandbox:<path>`` citable; a later file at the same path replaces an earlier one."""
+    def add_container_file(self, file: ContainerFile, *, fresh: bool = False) -> None:
+        """Makes ``sandbox:<path>`` citable; a later file at the same path replaces an earlier one. A ``fresh`` one was
+        made in this run: where the next message does not link it, it is cited all the same."""
         self.container_files[file.path] = file
+        if fresh:
+            self.unlinked[file.path] = file
 
     def __len__(self) -> int:
         return len(self._by_number)

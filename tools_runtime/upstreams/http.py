@@ -45,8 +45,6 @@ _OVERFLOW_WORDS = re.compile(r"(maximum|model's|available) context (length|windo
 class Transient(UpstreamError):
     """A failure that may pass: worth another attempt as long as nothing was received."""
 
-    retry_after: float | None = None
-
 
 class ModelServer:
     """One model server, by HTTP. Opens its connections at the first request and keeps them alive."""

@@ -52,6 +52,20 @@ def test_files_are_written_with_their_folders_and_read_in_pieces(root: int) -> N
     assert list(files.listing(root)) == ["a/b/c.txt"]
 
 
+def test_removing_takes_links_and_not_what_they_lead_to(tmp_path: Path, root: int) -> None:
+    files.write(root, "a/b.txt", b"1", append=False)
+    files.remove(root, "a/b.txt")
+    assert files.listing(root) == {}
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"kept")
+    (tmp_path / "data" / "folder").symlink_to(outside)
+    with pytest.raises(NotADirectoryError):
+        files.remove(root, "folder/kept")
+    files.remove(root, "folder")
+    assert (outside / "kept").exists() and os.listdir(root) == ["a"]
+
+
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize("name", ["link", "folder/secret", "pipe", "real"])
 def test_only_regular_files_below_the_folder_are_touched(tmp_path: Path, root: int, name: str, write: bool) -> None:

@@ -7,13 +7,16 @@ import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import interpreters
 import pytest
 import sandboxes
+from interpreters import Clock
 from sandboxes import FakeSandbox, until
 
-from sandbox import CellResult, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
+from sandbox import CellResult, Display, FileInfo, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
 from sandbox.docker import DockerSandbox
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.events import (
@@ -50,21 +53,26 @@ async def load_file(owner: str, file_id: str) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def serving(sandbox: Sandbox | None, **settings: Any) -> AsyncIterator[CodeInterpreter]:
-    tool = CodeInterpreter(sandbox, Settings(**settings), load_file)
-    await tool.start()
-    try:
-        yield tool
-    finally:
-        await tool.aclose()
+async def serving(
+    sandbox: Sandbox | None, folder: Path | None = None, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[CodeInterpreter]:
+    async with interpreters.serving(sandbox, folder, clock, **settings) as containers:
+        yield CodeInterpreter(containers, Settings(**settings), load_file)
 
 
 async def bind(
-    tool: CodeInterpreter, container: Any = None, *, owner: str = "me", history: tuple[Item, ...] = ()
+    tool: CodeInterpreter,
+    container: Any = None,
+    *,
+    owner: str = "me",
+    history: tuple[Item, ...] = (),
+    sources: Sources | None = None,
 ) -> BoundTool:
     options = CodeInterpreterTool(type="code_interpreter", container=container or AUTO)
     request = CreateResponse(model="m", input="hi")
-    return await tool.bind(options, Scope(owner, "resp_1", request, history, Sources()), "tools[0]")
+    return await tool.bind(
+        options, Scope(owner, "resp_1", request, history, Sources() if sources is None else sources), "tools[0]"
+    )
 
 
 async def call(bound: BoundTool, arguments: str, *deltas: str) -> tuple[CodeInterpreterCall, str, list[Event]]:
@@ -225,6 +233,169 @@ async def test_an_ended_container_is_expired_by_id_and_replaced_in_auto() -> Non
     assert new.container_id != old.container_id
 
 
+def writes(sandbox: FakeSandbox, **files: bytes) -> None:
+    """Each cell from now on writes these files."""
+
+    async def cell(_code: str) -> CellResult:
+        sandbox.sessions[-1].stored.update(files)
+        return CellResult("ok", [], False, [FileInfo(name, len(data)) for name, data in files.items()])
+
+    sandbox.cell = cell
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+async def test_files_that_code_makes_are_told_to_the_model_as_links_and_can_be_cited() -> None:
+    sandbox, sources = FakeSandbox(), Sources()
+    writes(sandbox, **{"out/a [1].csv": b"a,b"})
+    async with serving(sandbox) as tool:
+        item, text, _ = await call(await bind(tool, sources=sources), code("1"))
+        (file,) = await tool.containers.files.current("me", item.container_id)
+        assert await tool.containers.files.read(file) == b"a,b"
+    assert "[a (1).csv](sandbox:/mnt/data/out/a%20%5B1%5D.csv) (3 bytes)" in text
+    assert (file.path, file.source, file.bytes) == ("/mnt/data/out/a [1].csv", "assistant", 3)
+    (known,) = sources.unlinked.values()
+    assert (known.container_id, known.file_id, known.path) == (item.container_id, file.id, file.path)
+
+
+async def test_files_of_earlier_responses_can_be_linked_but_are_not_cited_again() -> None:
+    sandbox, sources = FakeSandbox(), Sources()
+    writes(sandbox, **{"a.csv": b"a"})
+    async with serving(sandbox) as tool:
+        item, _, _ = await call(await bind(tool), code("1"))
+        await bind(tool, history=(item,), sources=sources)
+    assert list(sources.container_files) == ["/mnt/data/a.csv"] and not sources.unlinked
+
+
+async def test_a_file_that_changes_gets_a_new_id_and_the_old_version_stays() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        bound = await bind(tool)
+        versions = []
+        for data in (b"1", b"22"):
+            writes(sandbox, **{"a.csv": data})
+            item, _, _ = await call(bound, code("1"))
+            versions += await tool.containers.files.current("me", item.container_id)
+        first, second = versions
+        assert first.id != second.id
+        old = await tool.containers.files.get("me", item.container_id, first.id)
+        assert old is not None and await tool.containers.files.read(old) == b"1"
+
+
+async def test_files_that_are_too_many_or_too_large_are_left_and_the_model_is_told() -> None:
+    sandbox = FakeSandbox()
+    writes(sandbox, a=b"1", large=b"x" * 11, b=b"2", c=b"3")
+    async with serving(sandbox, sandbox_call_files=2, sandbox_call_bytes=10) as tool:
+        item, text, _ = await call(await bind(tool), code("1"))
+        kept = await tool.containers.files.current("me", item.container_id)
+    assert [file.path for file in kept] == ["/mnt/data/a", "/mnt/data/b"]
+    assert "cannot get, being too large or too many: /mnt/data/large, /mnt/data/c]" in text
+
+
+async def test_a_file_whose_size_was_a_lie_is_not_kept() -> None:
+    async def lies(_code: str) -> CellResult:
+        sandbox.sessions[-1].stored["a"] = b"x" * 100
+        return CellResult("ok", [], False, [FileInfo("a", 1)])
+
+    sandbox = FakeSandbox(lies)
+    async with serving(sandbox, sandbox_call_bytes=10) as tool:
+        item, _, _ = await call(await bind(tool), code("1"))
+        assert await tool.containers.files.current("me", item.container_id) == []
+
+
+async def test_an_expired_auto_container_is_replaced_with_its_files_as_code_left_them() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox) as tool:
+        options = AUTO | {"file_ids": ["file-1"]}
+        old, _, _ = await call(await bind(tool, options), code("1"))
+        writes(sandbox, **{"data.csv": b"changed", "out.csv": b"o"})
+        await call(await bind(tool, options, history=(old,)), code("2"))
+        await sandbox.sessions[0].close()
+        new, _, _ = await call(await bind(tool, options, history=(old,)), code("3"))
+        listed = await tool.containers.files.current("me", new.container_id)
+    assert new.container_id != old.container_id
+    assert sandbox.sessions[1].stored == {"data.csv": b"changed", "out.csv": b"o"}
+    assert {file.container_id for file in listed} == {new.container_id}
+
+
+async def test_a_restart_ends_sessions_and_keeps_files(tmp_path: Path) -> None:
+    sandbox = FakeSandbox()
+    writes(sandbox, **{"out.csv": b"o"})
+    async with serving(sandbox, tmp_path) as tool:
+        old, _, _ = await call(await bind(tool), code("1"))
+        options = tool.containers.options.chosen("idle", None, None)
+        unused = await tool.containers.create("me", options, {"in.csv": b"i"})
+    async with serving(sandbox, tmp_path) as tool:
+        with pytest.raises(ApiError, match=r"^Container is expired\.$") as caught:
+            await bind(tool, old.container_id)
+        assert caught.value.param is None
+        await call(await bind(tool, history=(old,)), code("2"))
+        assert sandbox.sessions[-1].stored == {"out.csv": b"o"}
+        await call(await bind(tool, unused.id), code("3"))
+        assert sandbox.sessions[-1].stored["in.csv"] == b"i"
+
+
+async def test_a_container_that_expires_in_the_middle_of_a_response_begins_again_with_its_files() -> None:
+    sandbox, clock = FakeSandbox(), Clock()
+    writes(sandbox, **{"out.csv": b"o"})
+    async with serving(sandbox, clock=clock) as tool:
+        bound = await bind(tool)
+        first, _, _ = await call(bound, code("1"))
+        clock.ahead += 21 * 60
+        await tool.containers.sweep()
+        assert not sandbox.sessions[0].alive
+        second, _, _ = await call(bound, code("2"))
+        assert second.container_id == first.container_id and sandbox.sessions[1].stored == {"out.csv": b"o"}
+        assert await bind(tool, first.container_id)
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+async def test_images_are_urls_of_container_files_where_the_servers_own_url_is_known() -> None:
+    async def plots(_code: str) -> CellResult:
+        return CellResult("ok", [Display({"image/png": b"PNG", "text/plain": b"<Figure>"}, False)], False, [])
+
+    sources = Sources()
+    async with serving(FakeSandbox(plots), public_url="https://tools.example/v1/") as tool:
+        item, text, _ = await call(await bind(tool, sources=sources), code("1"))
+        (file,) = await tool.containers.files.current("me", item.container_id)
+        assert await tool.containers.files.read(file) == b"PNG"
+    url = f"https://tools.example/v1/containers/{item.container_id}/files/{file.id}/content"
+    assert item.outputs == [ImageOutput(url=url)] and "[image shown to the user]" in text
+    assert file.path.endswith(".png") and file.path in sources.unlinked
+
+
+# --- quotas ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{"sandbox_hourly_calls": 1}, {"sandbox_hourly_bytes": 5}, {"sandbox_owner_containers": 1}]
+)
+async def test_an_owner_who_has_used_up_a_quota_is_told_to_wait_and_others_are_not(settings: dict[str, int]) -> None:
+    sandbox, clock = FakeSandbox(), Clock()
+    writes(sandbox, a=b"12345")
+    async with serving(sandbox, clock=clock, **settings) as tool:
+        await call(await bind(tool), code("1"))
+        with pytest.raises(ApiError) as caught:
+            await bind(tool)
+        assert (caught.value.status, caught.value.code) == (429, "rate_limit_exceeded")
+        assert caught.value.retry_after is not None and 1 <= caught.value.retry_after <= 3600
+        await bind(tool, owner="them")
+        clock.ahead += caught.value.retry_after
+        await bind(tool)
+
+
+async def test_who_has_no_room_for_files_left_keeps_none() -> None:
+    sandbox = FakeSandbox()
+    writes(sandbox, a=b"12345", b=b"12")
+    async with serving(sandbox, sandbox_owner_bytes=4) as tool:
+        item, text, _ = await call(await bind(tool), code("1"))
+        assert [file.path for file in await tool.containers.files.current("me", item.container_id)] == ["/mnt/data/b"]
+    assert "/mnt/data/a]" in text
+
+
 async def test_the_container_longest_unused_makes_room() -> None:
     sandbox = FakeSandbox()
     async with serving(sandbox, sandbox_max_sessions=2) as tool:
@@ -244,9 +415,13 @@ async def test_containers_that_work_make_no_room() -> None:
         return CellResult("ok", [], False, [])
 
     async with serving(FakeSandbox(waits), sandbox_max_sessions=1) as tool:
+        waiting = await bind(tool)
         working = asyncio.create_task(call(await bind(tool), code("1")))
         await busy.wait()
-        item, text, _ = await call(await bind(tool), code("2"))
+        with pytest.raises(ApiError) as caught:
+            await bind(tool)
+        assert caught.value.status == 429 and caught.value.retry_after
+        item, text, _ = await call(waiting, code("2"))
         assert item.status == "failed" and "in use" in text
         go_on.set()
         assert (await working)[0].status == "completed"
@@ -282,12 +457,12 @@ async def test_named_files_are_in_the_container_before_the_first_cell() -> None:
     assert sandbox.sessions[0].stored == {"data.csv": b"a,b\n1,2\n"}
 
 
-async def test_memory_may_be_less_than_the_servers() -> None:
+async def test_memory_comes_in_tiers() -> None:
     sandbox = FakeSandbox()
-    async with serving(sandbox, sandbox_memory_bytes=2**31) as tool:
-        await call(await bind(tool, AUTO | {"memory_limit": "1g"}), code("1"))
-        await call(await bind(tool), code("1"))
-    assert [session.spec.memory_bytes for session in sandbox.sessions] == [2**30, 2**31]
+    async with serving(sandbox, sandbox_memory_bytes=2**31, sandbox_max_memory_bytes=2**32) as tool:
+        for container in (AUTO | {"memory_limit": "1g"}, AUTO, AUTO | {"memory_limit": "4g"}):
+            await call(await bind(tool, container), code("1"))
+    assert [session.spec.memory_bytes for session in sandbox.sessions] == [2**30, 2**31, 2**32]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +470,7 @@ async def test_memory_may_be_less_than_the_servers() -> None:
     [
         ("cntr_0", 404, "tools[0].container"),
         (AUTO | {"file_ids": ["file-1", "file-9"]}, 404, "tools[0].container.file_ids[1]"),
-        (AUTO | {"memory_limit": "4g"}, 400, "tools[0].container.memory_limit"),
+        (AUTO | {"memory_limit": "64g"}, 400, "tools[0].container.memory_limit"),
         (
             AUTO | {"network_policy": {"type": "allowlist", "allowed_domains": ["x.org"]}},
             400,
@@ -309,7 +484,7 @@ async def test_memory_may_be_less_than_the_servers() -> None:
     ],
 )
 async def test_what_cannot_be_is_refused_before_anything_runs(container: Any, status: int, param: str) -> None:
-    async with serving(FakeSandbox()) as tool:
+    async with serving(FakeSandbox(), sandbox_max_memory_bytes=2**34) as tool:
         with pytest.raises(ApiError) as caught:
             await bind(tool, container)
     assert (caught.value.status, caught.value.param) == (status, param)
@@ -331,24 +506,25 @@ async def test_without_a_sandbox_the_tool_is_refused_with_the_remedy() -> None:
 # --- old items -------------------------------------------------------------------------------------------------------
 
 
-def rendered(item: CodeInterpreterCall) -> tuple[FunctionCall, FunctionCallOutput]:
-    made, output = CodeInterpreter(None, Settings(), load_file).render(item, Sources())
+async def rendered(item: CodeInterpreterCall) -> tuple[FunctionCall, FunctionCallOutput]:
+    async with serving(None) as tool:
+        made, output = tool.render(item, Sources())
     assert isinstance(made, FunctionCall) and isinstance(output, FunctionCallOutput)
     assert made.call_id == output.call_id and made.name == "code_interpreter"
     return made, output
 
 
-def test_an_old_call_is_shown_as_the_model_saw_it() -> None:
+async def test_an_old_call_is_shown_as_the_model_saw_it() -> None:
     outputs = [LogsOutput(logs="a\n"), ImageOutput(url="data:image/png;base64,AAAA")]
-    made, output = rendered(
+    made, output = await rendered(
         CodeInterpreterCall(id="ci_1", container_id="c", status="completed", code='print("a")', outputs=list(outputs))
     )
     assert (json.loads(made.arguments), made.call_id) == ({"code": 'print("a")'}, "ci_1")
     assert output.output == "a\n[image shown to the user]"
 
 
-def test_an_old_call_without_outputs_says_so() -> None:
-    _, output = rendered(CodeInterpreterCall(container_id="c", status="completed", code=None))
+async def test_an_old_call_without_outputs_says_so() -> None:
+    _, output = await rendered(CodeInterpreterCall(container_id="c", status="completed", code=None))
     assert output.output == "The output of this call was not kept."
 
 

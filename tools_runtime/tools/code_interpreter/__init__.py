@@ -6,22 +6,24 @@ long. Its id is in the item from the start, as clients expect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from sandbox import DATA, Sandbox, SandboxError, Spec
+from sandbox import DATA, SandboxError
 from tools_runtime import ids
-from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.events import CodeDelta, CodeDone, HostedToolProgress
 from tools_runtime.protocol.items import CodeInterpreterCall, FunctionCall, FunctionCallOutput, LogsOutput
 from tools_runtime.protocol.prompt import Function, PromptItem
 from tools_runtime.protocol.tools import AutoContainer, CodeInterpreterTool, HostedToolParam
 from tools_runtime.settings import Settings
+from tools_runtime.stores import StoredContainerFile
 from tools_runtime.tools import BoundTool, Emit, HostedCall, Scope
 from tools_runtime.tools.code_interpreter import arguments, outputs, uploads
-from tools_runtime.tools.code_interpreter.containers import Container, Containers
-from tools_runtime.tools.sources import Sources
+from tools_runtime.tools.code_interpreter.container import Container
+from tools_runtime.tools.code_interpreter.containers import Containers, Executed
+from tools_runtime.tools.sources import ContainerFile, Sources
 
 NAME = "code_interpreter"
 
@@ -30,7 +32,8 @@ _FUNCTION = Function(
     description=(
         "Run Python in a notebook whose variables live on from call to call. Shows what is printed, the value of the "
         "last expression, and matplotlib plots, which the user sees. Has numpy, pandas, matplotlib, scipy, "
-        f"scikit-learn, openpyxl, pillow and sympy. Files are in {DATA}. There is no internet access and no input()."
+        f"scikit-learn, openpyxl, pillow and sympy. Files are in {DATA}; to give the user one, save it there and link "
+        f"it in your answer: [name](sandbox:{DATA}/name). There is no internet access and no input()."
     ),
     parameters={
         "type": "object",
@@ -40,55 +43,58 @@ _FUNCTION = Function(
     },
 )
 _BAD_ARGUMENTS = 'The code was not run: the arguments must be a JSON object like {"code": "print(1 + 1)"}.'
-_NO_SANDBOX = (
-    "code_interpreter is not available: this server has no sandbox. It needs a Docker Engine and the sandbox image; "
-    "sandbox/engine.sh and python -m sandbox build provide them."
-)
-_SESSION_LOST = f"The Python session of the earlier code_interpreter calls has ended: variables and {DATA} are empty."
+_SESSION_LOST = "The Python session of the earlier code_interpreter calls has ended: its variables are lost."
 _MAX_NAMES = 50
-_LIMITS = {"1g": 2**30, "4g": 2**32, "16g": 2**34, "64g": 2**36}
 
 
 class CodeInterpreter:
-    """The hosted tool. ``sandbox`` is None where there is none: then every request for the tool is refused."""
+    """The hosted tool."""
 
     types: tuple[str, ...] = (NAME,)
     item_type = "code_interpreter_call"
 
-    def __init__(self, sandbox: Sandbox | None, settings: Settings, load_file: uploads.LoadFile) -> None:
+    def __init__(self, containers: Containers, settings: Settings, load_file: uploads.LoadFile) -> None:
+        self.containers = containers
         self._settings = settings
         self._load_file = load_file
-        self._containers = Containers(sandbox, settings) if sandbox else None
-
-    async def start(self) -> None:
-        """Clears away what a crashed server left, and watches for idle containers. Raises ``SandboxUnavailable``."""
-        if self._containers:
-            await self._containers.start()
-
-    async def aclose(self) -> None:
-        """Ends all containers."""
-        if self._containers:
-            await self._containers.aclose()
 
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
-        """Raises ``ApiError`` for a container or file that does not exist, and for what this sandbox cannot do."""
+        """Raises ``ApiError`` for a container or file that does not exist, for what this sandbox cannot do, and for a
+        quota that is used up."""
         assert isinstance(options, CodeInterpreterTool)
-        if self._containers is None:
-            raise ApiError(_NO_SANDBOX, param=param, code="code_interpreter_unavailable")
+        self.containers.require(param)
+        await self.containers.quotas.check(scope.owner)
         param = f"{param}.container"
         room = self._settings.sandbox_disk_bytes
         files: dict[str, bytes] = {}
         if isinstance(options.container, str):
-            container = _existing(self._containers, scope.owner, options.container, param)
+            container = await self.containers.use(scope.owner, options.container, param)
         else:
-            spec = _spec(options.container, self._settings, param)
+            container = await self._auto(options.container, scope, param)
             param = f"{param}.file_ids"
             files = await uploads.named(self._load_file, scope.owner, options.container.file_ids, param, room)
-            container = _latest(self._containers, scope) or self._containers.new(scope.owner, spec)
+        self.containers.check_room(container)
+        stored = await self.containers.transfer.files(container)
+        for file in stored:
+            scope.sources.add_container_file(ContainerFile(file.container_id, file.id, file.path))
+        container.names.update(file.path.removeprefix(f"{DATA}/") for file in stored)
         room -= sum(map(len, files.values()))
         container.add_files(files)
         container.add_files(await uploads.of_messages(self._load_file, scope.owner, scope.history, room))
-        return _Bound(self._containers, container, options, self._settings, _instructions(container, scope))
+        return _Bound(self.containers, container, options, self._settings, scope)
+
+    async def _auto(self, auto: AutoContainer, scope: Scope, param: str) -> Container:
+        """The live container that the conversation used last; else a new one, which takes over the files of the one
+        that has expired."""
+        new = self.containers.options.chosen("auto", auto.memory_limit, auto.network_policy, prefix=f"{param}.")
+        calls = [item.container_id for item in reversed(scope.history) if isinstance(item, CodeInterpreterCall)]
+        earlier = list(dict.fromkeys(calls))
+        for id in earlier:
+            if container := await self.containers.find(scope.owner, id):
+                return container
+        await self.containers.quotas.check_containers(scope.owner)
+        stored = [id for id in earlier if await self.containers.store.get(scope.owner, id)]
+        return self.containers.new(scope.owner, new, stored[0] if stored else None)
 
     def render(self, item: Any, sources: Sources) -> list[PromptItem]:
         assert isinstance(item, CodeInterpreterCall)
@@ -116,16 +122,17 @@ class _Bound:
         container: Container,
         options: CodeInterpreterTool,
         settings: Settings,
-        instructions: str | None,
+        scope: Scope,
     ) -> None:
         self._containers = containers
         self._container = container
         self._settings = settings
+        self._sources = scope.sources
         self.echo: dict[str, Any] = options.model_dump(mode="json", exclude_unset=True)
-        self.instructions = instructions
+        self.instructions: str | None = _instructions(container, scope)
 
     def call(self, function: str, emit: Emit) -> HostedCall:
-        return _Call(emit, self._containers, self._container, self._settings)
+        return _Call(emit, self._containers, self._container, self._settings, self._sources)
 
 
 class _Call(HostedCall):
@@ -133,12 +140,15 @@ class _Call(HostedCall):
 
     item: CodeInterpreterCall
 
-    def __init__(self, emit: Emit, containers: Containers, container: Container, settings: Settings) -> None:
+    def __init__(
+        self, emit: Emit, containers: Containers, container: Container, settings: Settings, sources: Sources
+    ) -> None:
         item = CodeInterpreterCall(id=ids.new("ci"), container_id=container.id, outputs=[])
         super().__init__(emit, item)
         self._containers = containers
         self._container = container
         self._settings = settings
+        self._sources = sources
         self._stream = arguments.CodeStream()
 
     def announce(self, arguments: str) -> None:
@@ -165,15 +175,37 @@ class _Call(HostedCall):
 
     async def _interpret(self, code: str) -> str:
         try:
-            result = await self._containers.execute(self._container, code)
+            executed = await self._containers.execute(self._container, code)
         except SandboxError as error:
             self.item.outputs = [LogsOutput(logs=f"[The code did not run: {error}]")]
             self.close("failed")
             return f"The code did not run: {error}"
-        self.item.outputs = outputs.of_result(result, self._settings.sandbox_cell_seconds)
+        self._cite(executed.kept)
+        urls = await self._image_urls(executed)
+        self.item.outputs = outputs.of_result(executed.result, self._settings.sandbox_cell_seconds, urls)
         self._progress("response.code_interpreter_call.completed")
         self.close("completed")
-        return outputs.as_text(self.item.outputs, self._settings.max_tool_output_chars, result.files)
+        files = outputs.written(executed.kept, executed.left)
+        return outputs.as_text(self.item.outputs, self._settings.max_tool_output_chars, files)
+
+    def _cite(self, files: Sequence[StoredContainerFile]) -> None:
+        for file in files:
+            self._sources.add_container_file(ContainerFile(file.container_id, file.id, file.path), fresh=True)
+
+    async def _image_urls(self, executed: Executed) -> list[str]:
+        """Where the cell's images are to be had: stored as files of the container, or in the URL itself."""
+        urls = []
+        for media_type, data in outputs.images(executed.result):
+            file = None
+            if self._settings.public_url is not None:
+                file = await self._containers.transfer.keep_image(self._container, media_type.partition("/")[2], data)
+            if file is None:
+                urls.append(outputs.data_url(media_type, data))
+            else:
+                self._cite([file])
+                base = str(self._settings.public_url).rstrip("/")
+                urls.append(f"{base}/containers/{file.container_id}/files/{file.id}/content")
+        return urls
 
     def _begin(self) -> None:
         if self._state == "unopened":
@@ -189,46 +221,11 @@ class _Call(HostedCall):
         self.emit(HostedToolProgress(type=type, item_id=self.item_id))
 
 
-def _existing(containers: Containers, owner: str, id: str, param: str) -> Container:
-    container = containers.get(owner, id)
-    if container is not None:
-        return container
-    if containers.has_expired(owner, id):
-        raise ApiError("Container is expired.", param=param)
-    raise not_found("container", id, param=param)
-
-
-def _latest(containers: Containers, scope: Scope) -> Container | None:
-    """The live container that the conversation used last."""
-    for item in reversed(scope.history):
-        if isinstance(item, CodeInterpreterCall):
-            container = containers.get(scope.owner, item.container_id)
-            if container is not None:
-                return container
-    return None
-
-
-def _spec(auto: AutoContainer, settings: Settings, param: str) -> Spec:
-    policy = auto.network_policy
-    if policy is not None and policy.type != "disabled":
-        raise ApiError("Containers of this server have no network.", param=f"{param}.network_policy.type")
-    for field in ("allowed_domains", "domain_secrets"):
-        if policy is not None and getattr(policy, field) is not None:
-            raise ApiError("Containers of this server have no network.", param=f"{param}.network_policy.{field}")
-    memory = _LIMITS[auto.memory_limit] if auto.memory_limit else settings.sandbox_memory_bytes
-    if memory > settings.sandbox_memory_bytes:
-        raise ApiError(
-            f"Containers of this server have at most {settings.sandbox_memory_bytes} bytes of memory.",
-            param=f"{param}.memory_limit",
-        )
-    return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids)
-
-
 def _instructions(container: Container, scope: Scope) -> str | None:
     lines = []
-    if not container.alive and any(isinstance(item, CodeInterpreterCall) for item in scope.history):
+    if not container.running and any(isinstance(item, CodeInterpreterCall) for item in scope.history):
         lines.append(_SESSION_LOST)
-    names = sorted(container.held)
+    names = sorted(container.names)
     if names:
         listed = ", ".join(f"{DATA}/{name}" for name in names[:_MAX_NAMES])
         lines.append(f"The user's files in the code_interpreter: {listed}{', …' if len(names) > _MAX_NAMES else ''}.")

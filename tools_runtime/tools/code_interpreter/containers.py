@@ -1,61 +1,84 @@
-"""Containers: the sandbox sessions that clients know by id, whom they belong to, and when they expire."""
+"""Containers: the sandbox sessions that clients know by id, whom they belong to, and when they expire.
+
+The database knows every container that was created or has had a session; this file knows those in use. A container's
+session begins when it is first needed. Its files are stored as they come and go, so that they outlive the session.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sandbox import CellResult, FileRefused, Sandbox, SandboxError, SandboxUnavailable, Session, SessionClosed, Spec
+from sandbox import (
+    DATA,
+    CellResult,
+    FileRefused,
+    Sandbox,
+    SandboxError,
+    SandboxFull,
+    SandboxUnavailable,
+    Session,
+    SessionClosed,
+)
 from tools_runtime import ids
+from tools_runtime.errors import ApiError, not_found
 from tools_runtime.settings import Settings
+from tools_runtime.stores import ContainerUsage, Cursor, NewContainer, Page, StoredContainer, StoredContainerFile
+from tools_runtime.stores.container_files import ContainerFileStore
+from tools_runtime.stores.containers import ContainerStore
+from tools_runtime.tools.code_interpreter.container import Container
+from tools_runtime.tools.code_interpreter.options import ContainerOptions
+from tools_runtime.tools.code_interpreter.quotas import Quotas, exceeded
+from tools_runtime.tools.code_interpreter.transfer import FileTransfer
+
+logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 30
-_REMEMBERED = 10_000
-"""Expired containers whose ids are still told from ids that never were."""
+_RETRY_SECONDS = 5
+_NO_SANDBOX = (
+    "code_interpreter is not available: this server has no sandbox. It needs a Docker Engine and the sandbox image; "
+    "sandbox/engine.sh and python -m sandbox build provide them."
+)
+_FULL = "All sandboxes of this server are in use."
 
 
-@dataclass(eq=False)
-class Container:
-    """An id that was given out, and the session behind it once there is one.
+@dataclass(frozen=True)
+class Executed:
+    """A cell's result, the files of it that were stored, and the names of those that were not."""
 
-    ``files`` wait to be written before the next cell; ``held`` are the names of all that were ever put in.
-    """
-
-    id: str
-    owner: str
-    spec: Spec
-    session: Session | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    used_at: float = field(default_factory=time.monotonic)
-
-    @property
-    def alive(self) -> bool:
-        return self.session is not None and self.session.alive
-
-    def add_files(self, files: Mapping[str, bytes]) -> None:
-        """Files that the container had before are not put in again: code may have changed them."""
-        fresh = {name: data for name, data in files.items() if name not in self.held}
-        self.files.update(fresh)
-        self.held.update(fresh)
+    result: CellResult
+    kept: Sequence[StoredContainerFile]
+    left: Sequence[str]
 
 
 class Containers:
-    """All containers of this server. As many run as the settings allow; the one longest unused makes room."""
+    """All containers of this server. As many run as the settings allow; the one longest unused makes room.
 
-    def __init__(self, sandbox: Sandbox, settings: Settings) -> None:
+    ``sandbox`` is None where there is none: then nothing runs, and what is stored can be read.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox | None,
+        settings: Settings,
+        store: ContainerStore,
+        files: ContainerFileStore,
+        quotas: Quotas,
+    ) -> None:
         self._sandbox = sandbox
-        self._cell_seconds = settings.sandbox_cell_seconds
-        self._idle_seconds = settings.sandbox_idle_minutes * 60
-        self._limit = settings.sandbox_max_sessions
+        self._settings = settings
+        self.store = store
+        self.files = files
+        self.quotas = quotas
+        self.options = ContainerOptions(settings)
+        self.transfer = FileTransfer(settings, files, quotas)
+        self._known: dict[str, Container] = {}
         self._live: dict[str, Container] = {}
-        self._expired: OrderedDict[str, str] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -63,108 +86,277 @@ class Containers:
 
         Raises ``SandboxUnavailable``.
         """
-        await self._sandbox.sweep()
-        self._spawn(self._sweep())
+        if self._sandbox is not None:
+            await self._sandbox.sweep()
+        await self.store.start()
+        await self.files.start()
+        self._spawn(self._watch())
 
     async def aclose(self) -> None:
+        """Ends all sessions. Their containers are found expired by the next server."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.flush()
         for container in list(self._live.values()):
-            await self._expire(container)
+            await self._close(container)
 
-    def new(self, owner: str, spec: Spec) -> Container:
-        """A container in name only: its session begins with its first cell."""
-        return Container(ids.new("cntr"), owner, spec)
+    async def flush(self) -> None:
+        """Stores what was counted, and when each container in use was last used."""
+        now = self.store.now()
+        for container in self._known.values():
+            if container.turn.locked():
+                container.used_at = now
+        await self.store.keep_active({id: container.used_at for id, container in self._known.items()})
+        await self.quotas.flush()
 
-    def get(self, owner: str, id: str) -> Container | None:
-        """The owner's container, if its session is alive. To ask counts as using it."""
-        container = self._live.get(id)
-        if container is None or container.owner != owner or not container.alive:
+    # --- what clients do ---------------------------------------------------------------------------------------------
+
+    def require(self, param: str | None = None) -> None:
+        """Raises ``ApiError`` where there is no sandbox."""
+        if self._sandbox is None:
+            raise ApiError(_NO_SANDBOX, param=param, code="code_interpreter_unavailable")
+
+    async def create(self, owner: str, options: NewContainer, files: Mapping[str, bytes]) -> StoredContainer:
+        """A container with files in it, without a session yet. Raises ``ApiError`` when a quota is used up."""
+        self.require()
+        await self.quotas.check(owner)
+        await self.quotas.check_containers(owner)
+        size = sum(map(len, files.values()))
+        if files:
+            await self.quotas.check_storage(owner, size, "file_ids")
+        stored = await self.store.create(owner, options)
+        for name, data in files.items():
+            await self.files.create(owner, stored.id, f"{DATA}/{name}", data, "user")
+        self.quotas.record(owner, ContainerUsage(bytes_in=size, files=len(files)))
+        return stored
+
+    def new(self, owner: str, options: NewContainer, restores: str | None = None) -> Container:
+        """A container in name only: it begins with its first cell."""
+        return Container(ids.new("cntr"), owner, options, self.store.now(), restores)
+
+    async def page(self, owner: str, cursor: Cursor, *, name: str | None = None) -> Page[StoredContainer]:
+        """A page of the owner's containers. Raises ``ApiError`` for an unknown cursor."""
+        await self.flush()
+        return await self.store.page(owner, cursor, name=name)
+
+    async def touch(self, owner: str, id: str) -> StoredContainer | None:
+        """The owner's container; unless it has expired, its idle time begins anew."""
+        if known := self._fresh(owner, id):
+            await self.store.keep_active({id: known.used_at})
+            return await self.store.get(owner, id)
+        known = self._known.get(id)
+        if known is not None and known.owner == owner:
+            await self._expire(known)
+        return await self.store.touch(owner, id)
+
+    def _fresh(self, owner: str, id: str) -> Container | None:
+        """The owner's container, if it is in use and has not expired; it is used thereby."""
+        known, now = self._known.get(id), self.store.now()
+        if known is None or known.owner != owner or known.expired(now):
             return None
-        container.used_at = time.monotonic()
-        return container
+        known.used_at = now
+        return known
 
-    def has_expired(self, owner: str, id: str) -> bool:
-        """Whether the owner once had this container."""
-        container = self._live.get(id)
-        return self._expired.get(id) == owner or (container is not None and container.owner == owner)
+    async def find(self, owner: str, id: str) -> Container | None:
+        """The owner's container, made ready for use; None when there is none or it has expired."""
+        if known := self._fresh(owner, id):
+            return known
+        stored = await self.touch(owner, id)
+        if stored is None or stored.expired:
+            return None
+        options = NewContainer(stored.name, stored.idle_minutes, stored.memory_limit, stored.network_policy)
+        return self._known.setdefault(id, Container(id, owner, options, self.store.now(), stored=True))
+
+    async def use(self, owner: str, id: str, param: str) -> Container:
+        """As ``find``, but raises ``ApiError``: 404 naming ``param``, or 400 when it has expired."""
+        container = await self.find(owner, id)
+        if container is not None:
+            return container
+        if await self.store.get(owner, id) is None:
+            raise not_found("container", id, param=param)
+        raise ApiError("Container is expired.")
+
+    async def delete(self, owner: str, id: str) -> bool:
+        """Ends and forgets the container, and deletes its files. False when there is none."""
+        blobs = await self.store.delete(owner, id)
+        if blobs is None:
+            return False
+        container = self._known.pop(id, None)
+        if container is not None:
+            await self._close(container)
+        await self.files.discard(blobs)
+        return True
+
+    async def upload(self, owner: str, id: str, name: str, data: bytes, param: str) -> StoredContainerFile:
+        """Puts a file into the container, in place of one of the same name. Waits for the cell that runs there.
+
+        Raises ``ApiError`` naming ``param``.
+        """
+        container = await self.use(owner, id, "container_id")
+        await self.quotas.check(owner)
+        await self.quotas.check_storage(owner, len(data), param)
+        path = f"{DATA}/{name}"
+        async with container.turn:
+            others = sum(file.bytes for file in await self.transfer.files(container) if file.path != path)
+            if others + len(data) > self._settings.sandbox_disk_bytes:
+                raise ApiError("The file does not fit on the container's disk.", param=param)
+            if container.running:
+                await _put(container.running, name, data, param)
+            container.names.add(name)
+            container.pending.pop(name, None)
+            file = await self.transfer.store(container, name, data, "user")
+        if file is None:
+            raise not_found("container", id, param="container_id")
+        self.quotas.record(owner, ContainerUsage(bytes_in=len(data), files=1))
+        return file
+
+    async def remove(self, owner: str, id: str, file_id: str) -> bool:
+        """Deletes a file, in the container too if it is the latest version. False when there is none."""
+        await self.touch(owner, id)
+        file = await self.files.delete(owner, id, file_id)
+        container = self._known.get(id)
+        if file is not None and file.current and container is not None:
+            container.files = None
+            async with container.turn:
+                if container.running:
+                    with contextlib.suppress(FileRefused, SessionClosed):
+                        await container.running.remove(file.path.removeprefix(f"{DATA}/"))
+        return file is not None
+
+    # --- cells -------------------------------------------------------------------------------------------------------
+
+    def check_room(self, container: Container) -> None:
+        """Raises a 429 ``ApiError`` when the container would need a session and there is none to be had."""
+        full = len(self._live) >= self._settings.sandbox_max_sessions
+        if full and not container.running and not self._unused():
+            raise exceeded(_FULL, _RETRY_SECONDS)
 
     def warm(self, container: Container) -> None:
         """Begins the container's session, if it has none, while the model still writes the code.
 
         What goes wrong is left for ``execute`` to meet again.
         """
-        if container.session is None and not container.turn.locked():
+        if not container.running and not container.turn.locked():
             self._spawn(self._warm(container))
-
-    async def _warm(self, container: Container) -> None:
-        async with container.turn:
-            if container.session is None:
-                with contextlib.suppress(SandboxError):
-                    await self._open(container)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def execute(self, container: Container, code: str) -> CellResult:
-        """Runs a cell, in a new session if there is none. Cells of one container run one after another.
+    async def _warm(self, container: Container) -> None:
+        async with container.turn:
+            if not container.running:
+                with contextlib.suppress(SandboxError):
+                    await self._open(container)
 
-        Raises ``SandboxError``: a session that has ended is gone for good, the next cell begins a new one.
+    async def execute(self, container: Container, code: str) -> Executed:
+        """Runs a cell and stores the files that it made or changed. Cells of one container run one after another.
+
+        A container that has expired while its response still runs begins again, with its stored files. Raises
+        ``SandboxError``.
         """
         async with container.turn:
-            container.used_at = time.monotonic()
+            container.used_at = self.store.now()
+            began, taken = time.monotonic(), 0
+            kept: list[StoredContainerFile] = []
             try:
-                session = container.session or await self._open(container)
-                while container.files:
-                    name, data = container.files.popitem()
-                    with contextlib.suppress(FileRefused):
-                        await session.put(name, data)
-                return await session.execute(code, self._cell_seconds)
+                session = container.running or await self._open(container)
+                began = time.monotonic()
+                taken = await self.transfer.put_pending(container, session)
+                result = await session.execute(code, self._settings.sandbox_cell_seconds)
+                left = await self.transfer.keep(container, session, result.files, kept)
+                return Executed(result, kept, left)
             except SessionClosed:
                 await self._close(container)
+                await self.store.end(container.id)
                 raise
             finally:
-                container.used_at = time.monotonic()
+                container.used_at = self.store.now()
+                usage = ContainerUsage(
+                    cells=1,
+                    seconds=time.monotonic() - began,
+                    bytes_in=taken,
+                    bytes_out=sum(file.bytes for file in kept),
+                    files=len(kept),
+                )
+                self.quotas.record(container.owner, usage)
+
+    # --- sessions ----------------------------------------------------------------------------------------------------
 
     async def _open(self, container: Container) -> Session:
-        await self._make_room()
-        self._expired.pop(container.id, None)
+        """Begins the session, with the files that are stored for the container. Raises ``SandboxError``."""
+        if self._sandbox is None:
+            raise SandboxUnavailable(_NO_SANDBOX)
+        await self._make_room(container.owner)
         self._live[container.id] = container
         try:
-            container.session = await self._sandbox.create(container.spec)
+            session = await self._sandbox.create(self.options.spec(container.options))
+            try:
+                await self._begin(container, session)
+            except BaseException:
+                await session.close()
+                raise
+            container.session = session
         finally:
-            if container.session is None:
-                del self._live[container.id]
-        return container.session
+            if not container.running:
+                self._live.pop(container.id, None)
+        self._known[container.id] = container
+        return session
 
-    async def _make_room(self) -> None:
-        while len(self._live) >= self._limit:
-            unused = [container for container in self._live.values() if not container.turn.locked()]
+    async def _begin(self, container: Container, session: Session) -> None:
+        if not container.stored:
+            await self.store.create(container.owner, container.options, id=container.id, started=True)
+            container.stored = True
+        elif not await self.store.begin(container.owner, container.id):
+            raise SandboxUnavailable("The container was deleted.")
+        await self.transfer.restore(container, session)
+
+    def _unused(self) -> list[Container]:
+        return [container for container in self._live.values() if not container.turn.locked()]
+
+    async def _make_room(self, owner: str) -> None:
+        """Ends the owner's container that is longest unused, or else somebody else's. Raises ``SandboxFull``."""
+        while len(self._live) >= self._settings.sandbox_max_sessions:
+            unused = self._unused()
             if not unused:
-                raise SandboxUnavailable("All sandboxes of this server are in use.")
-            await self._expire(min(unused, key=lambda container: container.used_at))
+                raise SandboxFull(_FULL, _RETRY_SECONDS)
+            await self._expire(min(unused, key=lambda container: (container.owner != owner, container.used_at)))
 
-    async def _sweep(self) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            oldest = time.monotonic() - self._idle_seconds
-            for container in list(self._live.values()):
-                idle = container.used_at < oldest or not container.alive
-                if idle and not container.turn.locked():
-                    await self._expire(container)
+            try:
+                await self.sweep()
+            except Exception:
+                logger.exception("idle containers could not be ended")
+
+    async def sweep(self) -> None:
+        """Ends the containers that are idle too long, and deletes those that ended long ago."""
+        now = self.store.now()
+        for container in list(self._known.values()):
+            if container.expired(now):
+                await self._expire(container)
+        await self.flush()
+        await self.files.discard(await self.store.purge(self._settings.sandbox_keep_days))
 
     async def _expire(self, container: Container) -> None:
-        self._live.pop(container.id, None)
-        self._expired[container.id] = container.owner
-        while len(self._expired) > _REMEMBERED:
-            self._expired.popitem(last=False)
+        self._known.pop(container.id, None)
         await self._close(container)
+        await self.store.end(container.id)
 
     async def _close(self, container: Container) -> None:
-        session, container.session = container.session, None
-        container.held.clear()
-        if session is not None:
-            await session.close()
+        self._live.pop(container.id, None)
+        if container.session is not None:
+            await container.session.close()
+
+
+async def _put(session: Session, name: str, data: bytes, param: str) -> None:
+    """Raises ``ApiError``."""
+    try:
+        await session.put(name, data)
+    except FileRefused as error:
+        raise ApiError(str(error), param=param) from None
+    except SessionClosed:
+        raise ApiError("Container is expired.") from None

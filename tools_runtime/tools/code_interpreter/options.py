@@ -1,0 +1,74 @@
+"""What a container may be: its memory, idle time and network. What this server does not offer is refused by name."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox import Spec
+from tools_runtime.errors import ApiError
+from tools_runtime.protocol.tools import MemoryLimit, NetworkPolicy
+from tools_runtime.settings import Settings
+from tools_runtime.stores import NewContainer
+
+DEFAULT_LIMIT: MemoryLimit = "1g"
+"""What containers that ask for none are shown to have."""
+
+_BYTES: dict[MemoryLimit, int] = {"1g": 2**30, "4g": 2**32, "16g": 2**34, "64g": 2**36}
+
+
+class ContainerOptions:
+    """What clients may ask for. Fields are named below ``prefix`` (``tools[0].container.``, say)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._max_memory = settings.sandbox_max_memory_bytes or max(_machine() // 2, settings.sandbox_memory_bytes)
+
+    def chosen(
+        self,
+        name: str,
+        memory_limit: MemoryLimit | None,
+        network_policy: NetworkPolicy | None,
+        minutes: int | None = None,
+        *,
+        prefix: str = "",
+    ) -> NewContainer:
+        """Raises ``ApiError`` naming the field."""
+        if memory_limit is not None and _BYTES[memory_limit] > self._max_memory:
+            allowed = ", ".join(f"'{tier}'" for tier, size in _BYTES.items() if size <= self._max_memory)
+            raise ApiError(
+                f"Containers of this server cannot have '{memory_limit}' of memory, but: {allowed or 'no tier'}.",
+                param=f"{prefix}memory_limit",
+                code="invalid_value",
+            )
+        longest = self._settings.sandbox_max_idle_minutes
+        if minutes is not None and minutes > longest:
+            raise ApiError(
+                f"Containers of this server expire after at most {longest} idle minutes.",
+                param=f"{prefix}expires_after.minutes",
+                code="integer_above_max_value",
+            )
+        _refuse_network(network_policy, f"{prefix}network_policy")
+        idle_minutes = self._settings.sandbox_idle_minutes if minutes is None else minutes
+        return NewContainer(name, idle_minutes, memory_limit, {"type": "disabled"})
+
+    def spec(self, container: NewContainer) -> Spec:
+        """The size of the container's session."""
+        settings = self._settings
+        memory = _BYTES[container.memory_limit] if container.memory_limit else settings.sandbox_memory_bytes
+        return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids)
+
+
+def _refuse_network(policy: NetworkPolicy | None, param: str) -> None:
+    if policy is None:
+        return
+    if policy.domain_secrets is not None:
+        raise ApiError("This server cannot give containers secrets for domains.", param=f"{param}.domain_secrets")
+    if policy.type != "disabled":
+        raise ApiError("Containers of this server have no network.", param=f"{param}.type")
+    if policy.allowed_domains is not None:
+        raise ApiError("Containers of this server have no network.", param=f"{param}.allowed_domains")
+
+
+def _machine() -> int:
+    """The machine's memory in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
