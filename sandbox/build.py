@@ -5,6 +5,8 @@ The base is ``python:3.12-slim``, or, where no registry answers, a Debian that m
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -38,6 +40,24 @@ def build(tag: str, base: str = BASE_IMAGE) -> str:
 
     Raises ``BuildError``.
     """
+    with _alone():
+        return _build(tag, base)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time on this machine: the clean-up of one would take away the layers of another."""
+    path = Path(tempfile.gettempdir()) / f"tools-runtime-sandbox-build-{os.getuid()}.lock"
+    # Opened for writing without following links, as the folder is everybody's.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _build(tag: str, base: str) -> str:
     content = content_hash(base)
     if _docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', tag) == content:
         return f"image {tag} is up to date"
