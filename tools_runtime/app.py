@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from sandbox import Sandbox, SandboxUnavailable, Spec
 from sandbox.docker import DockerSandbox
+from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
 from tools_runtime.api import (
@@ -44,7 +45,9 @@ from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.search import FetchError, PageFetcher, backends
+from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.connect import PublicConnector
 from tools_runtime.search.fetch import GuardedFetcher
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
@@ -200,7 +203,8 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
     usual = Spec(
         settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
     )
-    return WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
+    pool = WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
+    return OnlineSandbox(pool, PublicConnector(AddressPolicy()))
 
 
 def _server_id(data: Path) -> str:

@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     """The longest ``expires_after`` that a container may ask for."""
     sandbox_max_sessions: int = Field(default=16, ge=1)
     """Containers that run at a time; the one longest unused is ended to make room for a new one."""
+    sandbox_allowed_domains: Annotated[tuple[str, ...], NoDecode] = ()
+    """Domains, those below them included, of which a container may ask to reach some. Empty: no container has a
+    network."""
     sandbox_warm: int = Field(default=2, ge=0)
     """Containers of the usual size that are kept ready; 0 starts each when it is needed."""
     sandbox_total_memory_bytes: int = 16 * 2**30
@@ -172,7 +175,7 @@ class Settings(BaseSettings):
     """This server's base URL as clients reach it, ending in ``/v1``. With it, images of code_interpreter are URLs of
     container files; without it, ``data:`` URLs."""
 
-    @field_validator("search_backends", "fetch_allow", mode="before")
+    @field_validator("search_backends", "fetch_allow", "sandbox_allowed_domains", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
