@@ -190,6 +190,17 @@ async def test_what_expired_long_ago_is_deleted_with_its_files(house: House):
     assert not house.containers.files.path(file).exists()
 
 
+async def test_a_network_is_shown_as_it_was_given():
+    async with serving(sandbox_allowed_domains=("x.org",)) as house:
+        policy: Any = {"type": "allowlist", "allowed_domains": ["WWW.x.org"]}
+        id = (await house.client.containers.create(name="x", network_policy=policy)).id
+        found = await house.client.containers.retrieve(id)
+        assert found.network_policy is not None
+        assert found.network_policy.to_dict() == {"type": "allowlist", "allowed_domains": ["www.x.org"]}
+        await house.runs(id)
+        assert house.sandbox.sessions[0].spec.allowed_domains == ("www.x.org",)
+
+
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
