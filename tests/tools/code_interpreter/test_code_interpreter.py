@@ -14,7 +14,7 @@ import interpreters
 import pytest
 import sandboxes
 from interpreters import Clock
-from sandboxes import FakeSandbox, until
+from sandboxes import FakeSandbox, FakeSession, until
 
 from sandbox import CellResult, Display, FileInfo, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
 from sandbox.docker import DockerSandbox
@@ -348,6 +348,46 @@ async def test_a_container_that_expires_in_the_middle_of_a_response_begins_again
         second, _, _ = await call(bound, code("2"))
         assert second.container_id == first.container_id and sandbox.sessions[1].stored == {"out.csv": b"o"}
         assert await bind(tool, first.container_id)
+
+
+class SlowSession(FakeSession):
+    """Ends only once ``may_end`` is set."""
+
+    may_end: asyncio.Event
+
+    async def close(self) -> None:
+        await self.may_end.wait()
+        await super().close()
+
+
+class SlowToEnd(FakeSandbox):
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def create(self, spec: Spec) -> FakeSession:
+        session = SlowSession("slow", spec, self.cell)
+        session.may_end = self.may_end
+        self.sessions.append(session)
+        return session
+
+
+async def test_a_container_that_is_wanted_while_it_is_being_ended_begins_again() -> None:
+    sandbox, clock = SlowToEnd(), Clock()
+    async with serving(sandbox, clock=clock) as tool:
+        bound = await bind(tool)
+        first, _, _ = await call(bound, code("1"))
+        clock.ahead += 21 * 60
+        sweeping = asyncio.create_task(tool.containers.sweep())
+        await asyncio.sleep(0)
+        again, _, _ = await call(bound, code("2"))
+        sandbox.may_end.set()
+        await sweeping
+        stored = await tool.containers.touch("me", first.container_id)
+        third, _, _ = await call(bound, code("3"))
+    assert [session.cells for session in sandbox.sessions] == [["1"], ["2", "3"]]
+    assert {again.container_id, third.container_id} == {first.container_id}
+    assert stored is not None and not stored.expired
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
