@@ -14,7 +14,6 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from sandbox import Sandbox, SandboxUnavailable, Spec
-from sandbox.docker import DockerSandbox
 from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
@@ -62,7 +61,7 @@ from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 from tools_runtime.tools import HostedTool
-from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
 from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.code_interpreter.quotas import Quotas
 from tools_runtime.tools.file_search import FileSearch
@@ -191,12 +190,10 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
     """The sandbox, if there is to be one and it is there. Raises ``SandboxUnavailable`` where the settings insist."""
     if settings.sandbox == "none":
         return None
-    sandbox = DockerSandbox(settings.sandbox_image, owner=_server_id(settings.data))
     try:
-        await sandbox.probe()
+        sandbox, _ = await drivers.first(drivers.configured(settings, owner=_server_id(settings.data)))
     except SandboxUnavailable as error:
-        await sandbox.aclose()
-        if settings.sandbox == "docker":
+        if settings.sandbox != "auto":
             raise
         logger.warning("code_interpreter is refused: %s", error)
         return None

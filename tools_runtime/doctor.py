@@ -18,10 +18,10 @@ from rich.text import Text
 from yarl import URL
 
 from sandbox import SandboxUnavailable
-from sandbox.docker import DockerSandbox
 from tools_runtime.retrieval.sentence_transformer import PACKAGED
 from tools_runtime.search import backends
 from tools_runtime.settings import Settings
+from tools_runtime.tools.code_interpreter import drivers
 from tools_runtime.upstreams import router
 
 State = Literal["ok", "off", "failed"]
@@ -59,16 +59,15 @@ async def _sandbox(settings: Settings) -> Check:
     name = "code interpreter"
     if settings.sandbox == "none":
         return Check(name, "off", "switched off (TOOLS_RUNTIME_SANDBOX)")
-    docker = DockerSandbox(settings.sandbox_image, owner="doctor")
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            return Check(name, "ok", await docker.probe())
+            driver, found = await drivers.first(drivers.configured(settings, owner="doctor"))
+            await driver.aclose()
+            return Check(name, "ok", found)
     except SandboxUnavailable as error:
         return Check(name, "failed", str(error))
     except TimeoutError:
-        return Check(name, "failed", f"the Docker Engine did not answer in {_PROBE_SECONDS} s")
-    finally:
-        await docker.aclose()
+        return Check(name, "failed", f"the sandbox did not answer in {_PROBE_SECONDS} s")
 
 
 async def _upstreams(settings: Settings) -> list[Check]:

@@ -123,11 +123,13 @@ class Settings(BaseSettings):
     """Of the text of one ``input_file``, which goes into the prompt whole."""
 
     # Code interpreter
-    sandbox: Literal["auto", "docker", "none"] = "auto"
-    """``auto`` uses Docker where it answers; with ``docker`` the server does not start without it; with ``none``,
-    code_interpreter is refused."""
+    sandbox: Literal["auto", "docker", "bubblewrap", "none"] = "auto"
+    """``auto`` uses Docker where it answers, else bubblewrap where it passes its self-test; with ``docker`` or
+    ``bubblewrap`` the server does not start without it; with ``none``, code_interpreter is refused."""
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
+    sandbox_rootfs: Path = Path("/var/lib/tools-runtime/sandbox")
+    """Where ``python -m sandbox build --rootfs`` unpacked the image, for bubblewrap."""
     sandbox_memory_bytes: int = 2**30
     """Of a container that asks for no ``memory_limit``, its files included."""
     sandbox_max_memory_bytes: int | None = None
