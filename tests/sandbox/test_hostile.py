@@ -30,7 +30,7 @@ class Program:
 
     code: str
     status: Sequence[str] = ("ok",)
-    seconds: float = 5
+    seconds: float = 30
     shows: Sequence[str] = ()
     never: Sequence[str] = ()
     files: Sequence[str] | None = None
