@@ -6,6 +6,7 @@ interpreter. What the isolation is worth: docs/sandbox.md.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -42,12 +43,30 @@ class FileRefused(SandboxError):
 
 @dataclass(frozen=True)
 class Spec:
-    """The size of one session. ``disk_bytes`` is the room of /mnt/data, which counts against ``memory_bytes``."""
+    """The size of one session. ``disk_bytes`` is the room of /mnt/data, which counts against ``memory_bytes``.
+
+    Drivers make sessions without a network; ``allowed_domains`` are the business of ``sandbox.online``.
+    """
 
     memory_bytes: int = 2**30
     disk_bytes: int = 256 * 2**20
     cpus: float = 1.0
     pids: int = 128
+    allowed_domains: tuple[str, ...] = ()
+
+
+class Connect(Protocol):
+    async def __call__(self, domain: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to port 443 of ``domain``. Says which addresses may be reached; raises ``OSError``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """What a session may reach: ``domains`` (as ``sandbox.egress.domain`` gives them) and those below them."""
+
+    domains: tuple[str, ...]
+    connect: Connect
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,13 @@ class Session(Protocol):
     @property
     def alive(self) -> bool:
         """False once the session is closed or its machine has ended."""
+        ...
+
+    async def open_network(self, network: Network) -> None:
+        """Gives a new session's programs a proxy for HTTPS. Must come before the first cell, and once at most.
+
+        Raises ``SessionClosed``.
+        """
         ...
 
     async def execute(self, code: str, timeout_seconds: float) -> CellResult:

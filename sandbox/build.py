@@ -21,6 +21,7 @@ BASE_IMAGE = "python:3.12-slim"
 OWN_BASE_IMAGE = "tools-runtime-sandbox-base:trixie"
 LABEL = "tools-runtime.content"
 PULL_SECONDS = 180
+IMAGE_SETTINGS = "image.json"
 
 _PACKAGE = Path(__file__).parent
 _CONTEXT = {
@@ -78,6 +79,30 @@ def _build(tag: str, base: str) -> str:
         )
     _docker("image", "prune", "--force", "--filter", f"label={LABEL}")  # those that had the tag before
     return f"image {tag} built on {base}"
+
+
+def export(tag: str, folder: Path) -> str:
+    """Unpacks the image for drivers without an engine: its files to ``folder/root``, its settings to
+    ``folder/image.json``. Returns one line on what was done. Raises ``BuildError``.
+    """
+    settings = _docker("image", "inspect", "--format", "{{json .Config}}", tag)
+    if not settings:
+        raise BuildError(f"there is no image {tag}")
+    file = folder / IMAGE_SETTINGS
+    if file.is_file() and file.read_text() == settings:
+        return f"{folder} is up to date"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "root").mkdir(parents=True)
+    container = _docker("create", "--network=none", tag)
+    with subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as exporting:
+        unpacked = subprocess.run(
+            ["tar", "-x", "-C", str(folder / "root"), "--exclude=dev/*"], stdin=exporting.stdout, check=False
+        )
+    _docker("rm", container)
+    if exporting.returncode or unpacked.returncode:
+        raise BuildError(f"{tag} could not be unpacked to {folder}")
+    file.write_text(settings)
+    return f"{tag} unpacked to {folder}"
 
 
 def content_hash(base: str) -> str:

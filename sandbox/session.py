@@ -18,6 +18,7 @@ from sandbox import (
     Display,
     FileInfo,
     FileRefused,
+    Network,
     Output,
     SandboxError,
     SessionClosed,
@@ -26,6 +27,7 @@ from sandbox import (
     Text,
     Traceback,
 )
+from sandbox.egress import Egress
 from sandbox.frames import Frame, FrameError, Parser, encode
 from sandbox.worker.files import parts
 
@@ -80,6 +82,7 @@ class StreamSession:
         self._spec = spec
         self._turn = asyncio.Lock()
         self._last_id = 0
+        self._egress: Egress | None = None
         self._reply = self._expect()
         self._reader = asyncio.create_task(self._read(), name=f"sandbox {id}")
 
@@ -90,6 +93,11 @@ class StreamSession:
     async def ready(self) -> None:
         """Waits for a new worker's first frame. Raises ``SessionClosed``."""
         await self._answer(self._reply, READY_SECONDS)
+
+    async def open_network(self, network: Network) -> None:
+        async with self._turn:
+            self._egress = Egress(self.id, network, lambda header, blob: self._stream.write(encode(header, blob)))
+            await self._exchange({"op": "network"})
 
     async def execute(self, code: str, timeout_seconds: float) -> CellResult:
         blob = code.encode("utf-8", "replace")
@@ -140,6 +148,8 @@ class StreamSession:
     async def close(self) -> None:
         self._reader.cancel()
         await asyncio.wait([self._reader])
+        if self._egress is not None:
+            await self._egress.aclose()
         await self._stream.close()
 
     # --- requests and replies ----------------------------------------------------------------------------------------
@@ -191,13 +201,22 @@ class StreamSession:
         try:
             while data := await self._stream.read():
                 for frame in parser.feed(data):
-                    self._take(self._reply, frame)
+                    if frame.header.get("event") == "stream":
+                        self._carry(frame)
+                    else:
+                        self._take(self._reply, frame)
         except (FrameError, OSError):
             pass
         finally:
+            if self._egress is not None:
+                self._egress.cancel()
             if not self._reply.done.done():
                 self._reply.done.set_exception(SessionClosed("The sandbox has ended."))
                 self._reply.done.exception()  # nobody may be waiting
+
+    def _carry(self, frame: Frame) -> None:
+        if self._egress is not None:
+            self._egress.take(frame)
 
     def _take(self, reply: _Reply, frame: Frame) -> None:
         if frame.header.get("id") != reply.id or reply.done.done():

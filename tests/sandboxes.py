@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox import CellResult, Display, FileInfo, Session, SessionClosed, Spec, Text
+from sandbox import CellResult, Display, FileInfo, Network, Session, SessionClosed, Spec, Text
 from sandbox.build import build
 
 IMAGE = "tools-runtime-sandbox:latest"
@@ -50,6 +50,18 @@ def value(result: CellResult) -> str:
     return display.data["text/plain"].decode()
 
 
+async def settle(session: Session) -> None:
+    """Waits until the machine has forgotten the processes of the last cell: a killed one counts a little longer."""
+    code = (
+        "import os, subprocess\nleft = [name for name in os.listdir('/proc') if name.isdigit()]\n"
+        "many = ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do sleep 0 & done; wait']\n"
+        "assert len(left) == 2 and subprocess.run(many, cwd='/').returncode == 0"
+    )
+    async with asyncio.timeout(5):
+        while (await session.execute(code, 5)).status != "ok":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def nothing(code: str) -> CellResult:
     """A cell that is run and puts nothing out."""
     return CellResult("ok", [], False, [])
@@ -62,6 +74,7 @@ class FakeSession:
         self.alive = True
         self.cells: list[str] = []
         self.stored: dict[str, bytes] = {}
+        self.network: Network | None = None
         self._cell = cell
 
     async def execute(self, code: str, timeout_seconds: float) -> CellResult:
@@ -69,6 +82,9 @@ class FakeSession:
             raise SessionClosed("The sandbox has ended.")
         self.cells.append(code)
         return await self._cell(code)
+
+    async def open_network(self, network: Network) -> None:
+        self.network = network
 
     async def put(self, name: str, data: bytes) -> None:
         self.stored[name] = data

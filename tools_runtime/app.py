@@ -14,7 +14,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from sandbox import Sandbox, SandboxUnavailable, Spec
-from sandbox.docker import DockerSandbox
+from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
 from tools_runtime.api import (
@@ -44,7 +44,9 @@ from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.search import FetchError, PageFetcher, backends
+from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.connect import PublicConnector
 from tools_runtime.search.fetch import GuardedFetcher
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
@@ -59,7 +61,7 @@ from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 from tools_runtime.tools import HostedTool
-from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
 from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.code_interpreter.quotas import Quotas
 from tools_runtime.tools.file_search import FileSearch
@@ -188,19 +190,18 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
     """The sandbox, if there is to be one and it is there. Raises ``SandboxUnavailable`` where the settings insist."""
     if settings.sandbox == "none":
         return None
-    sandbox = DockerSandbox(settings.sandbox_image, owner=_server_id(settings.data))
     try:
-        await sandbox.probe()
+        sandbox, _ = await drivers.first(drivers.configured(settings, owner=_server_id(settings.data)))
     except SandboxUnavailable as error:
-        await sandbox.aclose()
-        if settings.sandbox == "docker":
+        if settings.sandbox != "auto":
             raise
         logger.warning("code_interpreter is refused: %s", error)
         return None
     usual = Spec(
         settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
     )
-    return WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
+    pool = WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
+    return OnlineSandbox(pool, PublicConnector(AddressPolicy()))
 
 
 def _server_id(data: Path) -> str:

@@ -18,10 +18,10 @@ from rich.text import Text
 from yarl import URL
 
 from sandbox import SandboxUnavailable
-from sandbox.docker import DockerSandbox
 from tools_runtime.retrieval.sentence_transformer import PACKAGED
 from tools_runtime.search import backends
 from tools_runtime.settings import Settings
+from tools_runtime.tools.code_interpreter import drivers
 from tools_runtime.upstreams import router
 
 State = Literal["ok", "off", "failed"]
@@ -63,17 +63,17 @@ async def _sandbox(settings: Settings) -> Check:
     name = "code interpreter"
     if settings.sandbox == "none":
         return Check(name, "off", "switched off (TOOLS_RUNTIME_SANDBOX)")
-    docker = DockerSandbox(settings.sandbox_image, owner="doctor")
+    insisted = settings.sandbox != "auto"
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
-            return Check(name, "ok", await docker.probe())
+            driver, found = await drivers.first(drivers.configured(settings, owner="doctor"))
+            await driver.aclose()
+            return Check(name, "ok", found)
     except SandboxUnavailable as error:
-        return Check(name, "failed", str(error), fatal=settings.sandbox == "docker")
+        return Check(name, "failed", str(error), fatal=insisted)
     except TimeoutError:
-        late = f"the Docker Engine did not answer in {_PROBE_SECONDS} s"
-        return Check(name, "failed", late, fatal=settings.sandbox == "docker")
-    finally:
-        await docker.aclose()
+        late = f"the sandbox did not answer in {_PROBE_SECONDS} s"
+        return Check(name, "failed", late, fatal=insisted)
 
 
 async def _upstreams(settings: Settings) -> list[Check]:

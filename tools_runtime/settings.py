@@ -123,11 +123,13 @@ class Settings(BaseSettings):
     """Of the text of one ``input_file``, which goes into the prompt whole."""
 
     # Code interpreter
-    sandbox: Literal["auto", "docker", "none"] = "auto"
-    """``auto`` uses Docker where it answers; with ``docker`` the server does not start without it; with ``none``,
-    code_interpreter is refused."""
+    sandbox: Literal["auto", "docker", "bubblewrap", "none"] = "auto"
+    """``auto`` uses Docker where it answers, else bubblewrap where it passes its self-test; with ``docker`` or
+    ``bubblewrap`` the server does not start without it; with ``none``, code_interpreter is refused."""
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
+    sandbox_rootfs: Path = Path("/var/lib/tools-runtime/sandbox")
+    """Where ``python -m sandbox build --rootfs`` unpacked the image, for bubblewrap."""
     sandbox_memory_bytes: int = 2**30
     """Of a container that asks for no ``memory_limit``, its files included."""
     sandbox_max_memory_bytes: int | None = None
@@ -146,6 +148,9 @@ class Settings(BaseSettings):
     """The longest ``expires_after`` that a container may ask for."""
     sandbox_max_sessions: int = Field(default=16, ge=1)
     """Containers that run at a time; the one longest unused is ended to make room for a new one."""
+    sandbox_allowed_domains: Annotated[tuple[str, ...], NoDecode] = ()
+    """Domains, those below them included, of which a container may ask to reach some. Empty: no container has a
+    network."""
     sandbox_warm: int = Field(default=2, ge=0)
     """Containers of the usual size that are kept ready; 0 starts each when it is needed."""
     sandbox_total_memory_bytes: int = 16 * 2**30
@@ -172,7 +177,7 @@ class Settings(BaseSettings):
     """This server's base URL as clients reach it, ending in ``/v1``. With it, images of code_interpreter are URLs of
     container files; without it, ``data:`` URLs."""
 
-    @field_validator("search_backends", "fetch_allow", mode="before")
+    @field_validator("search_backends", "fetch_allow", "sandbox_allowed_domains", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,7 +1,8 @@
 """What a process may deny itself, on top of what the container denies it: memory secrecy and a system call filter.
 
 The filter closes what container engines leave open in their default profiles: socket families that reach the
-hypervisor or little-used kernel code (vsock, alg …), io_uring, ptrace, 32-bit system calls. It cannot be taken off.
+hypervisor or little-used kernel code (vsock, alg …), io_uring, ptrace, 32-bit system calls. It also closes what they
+deny by themselves, for drivers without an engine: namespaces, mounts, modules. It cannot be taken off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FAMILIES = (1, 2, 10, 16)
 """unix, inet, inet6, netlink: the last is how the C library lists network interfaces."""
 
 # Classic BPF: opcode, jump if true, jump if false, operand. See linux/filter.h and linux/seccomp.h.
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
@@ -32,15 +33,42 @@ class _Machine:
 
     audit: int
     socket: tuple[int, ...]
+    clone: int
     denied: tuple[int, ...]
 
 
-# Denied: ptrace, personality, add_key, request_key, keyctl, process_vm_readv and writev, bpf, userfaultfd,
-# perf_event_open, and io_uring's three.
+# Denied, in each machine's first line: ptrace, personality, add_key, request_key, keyctl, process_vm_readv and writev,
+# bpf, userfaultfd, perf_event_open; in its second: unshare, setns, mount, umount2, pivot_root, chroot, swapon, swapoff,
+# reboot, sethostname, setdomainname, settimeofday; in its third: init_module, delete_module, finit_module, kexec_load,
+# kexec_file_load, syslog, acct, quotactl, lookup_dcookie, fanotify_init, name_to_handle_at, open_by_handle_at.
 _MACHINES = {
-    "x86_64": _Machine(0xC000003E, (41, 53), (101, 135, 248, 249, 250, 310, 311, 321, 323, 298, 425, 426, 427)),
-    "aarch64": _Machine(0xC00000B7, (198, 199), (117, 92, 217, 218, 219, 270, 271, 280, 282, 241, 425, 426, 427)),
+    "x86_64": _Machine(
+        0xC000003E,
+        (41, 53),
+        56,
+        (
+            *(101, 135, 248, 249, 250, 310, 311, 321, 323, 298),
+            *(272, 308, 165, 166, 155, 161, 167, 168, 169, 170, 171, 164),
+            *(175, 176, 313, 246, 320, 103, 163, 179, 212, 300, 303, 304),
+            *(154, 172, 173),  # modify_ldt, iopl, ioperm
+        ),
+    ),
+    "aarch64": _Machine(
+        0xC00000B7,
+        (198, 199),
+        220,
+        (
+            *(117, 92, 217, 218, 219, 270, 271, 280, 282, 241),
+            *(97, 268, 40, 39, 41, 51, 224, 225, 142, 161, 162, 170),
+            *(105, 106, 273, 104, 294, 116, 89, 60, 18, 262, 264, 265),
+        ),
+    ),
 }
+_DENIED_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442)
+"""io_uring's three, the mount calls from open_tree to fspick, pidfd_getfd, mount_setattr."""
+_CLONE3 = 435
+"""Its flags are in memory, where no filter can look. The C library falls back on clone."""
+_NEW_NAMESPACES = 0x7E020000
 _X32 = 0x40000000
 """Numbers from here on are x86-64's second, little-used set of system calls."""
 
@@ -87,8 +115,17 @@ def _filter(machine: _Machine) -> bytes:
         step(_AT_LEAST, _X32, 0, 1),
         refuse(errno.ENOSYS),
     ]
-    for number in machine.denied:
+    for number in (*machine.denied, *_DENIED_EVERYWHERE):
         program += [step(_EQUAL, number, 0, 1), refuse(errno.EPERM)]
+    program += [
+        step(_EQUAL, _CLONE3, 0, 1),
+        refuse(errno.ENOSYS),
+        step(_EQUAL, machine.clone, 0, 4),
+        step(_LOAD, _FIRST_ARGUMENT),
+        step(_ANY_BIT, _NEW_NAMESPACES, 0, 1),
+        refuse(errno.EPERM),
+        step(_RETURN, _ALLOW),
+    ]
     first, second = machine.socket
     program += [
         step(_EQUAL, first, 2, 0),

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from IPython.core.displayhook import DisplayHook
@@ -273,6 +273,7 @@ class Kernel:
                 os._exit(0)
 
     def _run(self, code: str) -> None:
+        _bury()
         self._set_up()
         failed = True
         try:
@@ -294,6 +295,13 @@ class Kernel:
         builtins.print = self._print
         for descriptor in (1, 2):
             os.dup2(self._printing, descriptor)
+
+
+def _bury() -> None:
+    """Takes note of the children that were killed after the last cell: until then they count as processes."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def run(connection: socket.socket, printed: int) -> None:

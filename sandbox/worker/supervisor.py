@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from sandbox.frames import Frame, FrameError, Parser, encode
 from sandbox.worker import files
 from sandbox.worker.child import Child
+from sandbox.worker.egress import ENVIRONMENT, Proxy
 from sandbox.worker.outputs import Outputs
 
 GRACE_SECONDS = 1.5
@@ -50,6 +51,7 @@ class Supervisor:
         self._waiting: deque[tuple[int, float, bytes]] = deque()
         self._cell: Cell | None = None
         self._child: Child | None = None
+        self._proxy: Proxy | None = None
         self._announced = False
         self._state_lost = False
         self._deaths = _deaths()
@@ -69,6 +71,8 @@ class Supervisor:
             return False
         if self._child is not None:
             self._read_child(self._child, ready)
+        if self._proxy is not None:
+            self._proxy.serve(ready)
         if self._deaths.fileno() in ready:
             self._reap()
         if self._cell is not None and time.monotonic() >= self._cell.deadline:
@@ -77,20 +81,26 @@ class Supervisor:
             self._begin(*self._waiting.popleft())
         return True
 
-    def _wait(self) -> set[int]:
+    def _wait(self) -> dict[int, int]:
+        """What happened, by descriptor."""
         poll = select.poll()
         for descriptor in (self._requests, self._deaths.fileno()):
             poll.register(descriptor, select.POLLIN)
         if self._child is not None:
             poll.register(self._child.connection, select.POLLIN)
             poll.register(self._child.printed, select.POLLIN)
+        if self._proxy is not None:
+            self._proxy.register(poll)
         timeout = None
         if self._cell is not None:
             timeout = max(0.0, self._cell.deadline - time.monotonic()) * 1000
-        return {descriptor for descriptor, _ in poll.poll(timeout)}
+        return dict(poll.poll(timeout))
 
     def _reply(self, id: int, event: str, blob: bytes = b"", **header: Any) -> None:
-        data = memoryview(encode({"event": event, "id": id, **header}, blob))
+        self._tell({"event": event, "id": id, **header}, blob)
+
+    def _tell(self, header: dict[str, Any], blob: bytes) -> None:
+        data = memoryview(encode(header, blob))
         while data:
             data = data[os.write(self._replies, data) :]
 
@@ -99,13 +109,18 @@ class Supervisor:
     def _read_requests(self) -> bool:
         data = os.read(self._requests, 2**20)
         for frame in self._parser.feed(data):
-            self._serve(frame)
+            if self._proxy is not None and frame.header["op"] == "stream":
+                self._proxy.take(frame)
+            else:
+                self._serve(frame)
         return bool(data)
 
     def _serve(self, frame: Frame) -> None:
         header = frame.header
         id = header["id"]
         match header["op"]:
+            case "network":
+                self._open_network(id)
             case "execute":
                 self._waiting.append((id, header["seconds"], frame.blob))
             case "interrupt":
@@ -119,6 +134,15 @@ class Supervisor:
                 self._serve_file(id, lambda: self._remove(id, header))
             case "files":
                 self._reply(id, "files", files=[[name, stamp[0]] for name, stamp in self._listing().items()])
+
+    def _open_network(self, id: int) -> None:
+        """The kernel is replaced by one that knows of the proxy. Nothing has run in it yet."""
+        self._proxy = Proxy(self._tell)
+        os.environ.update(ENVIRONMENT)
+        self._kill("kernel_died")
+        self._state_lost = False
+        self._start_child()
+        self._reply(id, "done")
 
     def _serve_file(self, id: int, work: Callable[[], None]) -> None:
         try:
@@ -192,7 +216,7 @@ class Supervisor:
     def _start_child(self) -> None:
         self._child = Child.start()
 
-    def _read_child(self, child: Child, ready: set[int]) -> None:
+    def _read_child(self, child: Child, ready: Mapping[int, int]) -> None:
         """Reads frames before printed text: what was ready in the pipe was printed after they were sent."""
         try:
             if child.connection.fileno() in ready:

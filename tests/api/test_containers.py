@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,9 +52,10 @@ async def load_file(owner: str, file_id: str) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[House]:
+async def serving(*, available: bool = True, **settings: Any) -> AsyncIterator[House]:
     sandbox, clock = FakeSandbox(), Clock()
-    async with interpreters.serving(sandbox, clock=clock, sandbox_disk_bytes=DISK, **settings) as running:
+    machines = sandbox if available else None
+    async with interpreters.serving(machines, clock=clock, sandbox_disk_bytes=DISK, **settings) as running:
         app = FastAPI()
         errors.install(app)
         app.include_router(containers.router(running, load_file, DISK, 100_000))
@@ -186,6 +188,17 @@ async def test_what_expired_long_ago_is_deleted_with_its_files(house: House):
     await house.containers.sweep()
     assert [container async for container in house.client.containers.list()] == []
     assert not house.containers.files.path(file).exists()
+
+
+async def test_a_network_is_shown_as_it_was_given():
+    async with serving(sandbox_allowed_domains=("x.org",)) as house:
+        policy: Any = {"type": "allowlist", "allowed_domains": ["WWW.x.org"]}
+        id = (await house.client.containers.create(name="x", network_policy=policy)).id
+        found = await house.client.containers.retrieve(id)
+        assert found.network_policy is not None
+        assert found.network_policy.to_dict() == {"type": "allowlist", "allowed_domains": ["www.x.org"]}
+        await house.runs(id)
+        assert house.sandbox.sessions[0].spec.allowed_domains == ("www.x.org",)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -324,3 +337,27 @@ async def test_what_is_used_is_counted():
         await house.containers.flush()
         used = await house.containers.quotas.used("default")
         assert (used.cells, used.bytes_in, used.bytes_out, used.files) == (1, 10, 3, 3) and used.seconds > 0
+
+
+async def test_without_a_sandbox_no_container_is_made_and_the_remedy_is_said():
+    async with serving(available=False) as house:
+        with pytest.raises(openai.BadRequestError, match=r"sandbox/engine\.sh") as caught:
+            await house.client.containers.create(name="x")
+        assert caught.value.code == "code_interpreter_unavailable"
+        assert [container async for container in house.client.containers.list()] == []
+
+
+async def test_a_session_that_dies_ends_its_container(house: House):
+    id = (await house.client.containers.create(name="x")).id
+    await house.runs(id, **{"out": b"o"})
+    await house.sandbox.sessions[0].close()
+    assert (await house.client.containers.retrieve(id)).status == "expired"
+    assert [file.path async for file in house.client.containers.files.list(id)] == ["/mnt/data/out"]
+
+
+async def test_a_file_that_is_uploaded_while_the_session_begins_gets_there(house: House):
+    """Both wait for the same turn, so the file is either there before the session or put into it."""
+    id = (await house.client.containers.create(name="x")).id
+    upload = house.client.containers.files.create(id, file=("a.txt", b"a"))
+    await asyncio.gather(house.runs(id), upload)
+    assert house.sandbox.sessions[0].stored["a.txt"] == b"a"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 import uuid
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import sandboxes
 
 from sandbox import Sandbox, Session
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.build import export
 from sandbox.docker import DockerSandbox
 
 NewDriver = Callable[[], Sandbox]
-DRIVERS = ["docker"]
+DRIVERS = ["docker", *(["bubblewrap"] if shutil.which("bwrap") else [])]
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +26,24 @@ def image() -> str:
     return sandboxes.image()
 
 
+@pytest.fixture(scope="session")
+def rootfs(image: str) -> Path:
+    """The image, unpacked where whoever runs sessions may look."""
+    folder = Path("/var/tmp/tools-runtime-tests/sandbox")
+    export(image, folder)
+    return folder
+
+
 @pytest.fixture
 def owner() -> str:
     """Nobody else's: test runs share one engine."""
     return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(params=[driver for driver in DRIVERS if driver == "bubblewrap"])
+def bubblewrap(request: pytest.FixtureRequest, rootfs: Path) -> Callable[[str], Sandbox]:
+    """Makes bubblewrap drivers, from an owner; for tests that run where there is a bwrap."""
+    return functools.partial(BubblewrapSandbox, rootfs)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=DRIVERS)
@@ -34,7 +53,10 @@ async def new_driver(request: pytest.FixtureRequest, image: str) -> AsyncIterato
 
     def made() -> Sandbox:
         owner = f"test-{uuid.uuid4().hex}"
-        drivers.append(DockerSandbox(image, owner))
+        if request.param == "docker":
+            drivers.append(DockerSandbox(image, owner))
+        else:
+            drivers.append(BubblewrapSandbox(request.getfixturevalue("rootfs"), owner))
         return drivers[-1]
 
     yield made

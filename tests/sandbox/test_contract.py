@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from sandboxes import SMALL, printed, run, value
+from sandboxes import SMALL, printed, run, settle, value
 
 from sandbox import (
     CODE_LIMIT_BYTES,
@@ -67,7 +67,7 @@ async def test_text_of_all_scripts_and_none_is_printed(session: Session) -> None
     ],
 )
 async def test_an_exception_is_a_traceback_without_colours(session: Session, code: str, error: str) -> None:
-    result = await session.execute(code, 20)
+    result = await session.execute(code, 60)
     assert result.status == "error" and not result.restarted
     traceback = result.outputs[-1]
     assert isinstance(traceback, Traceback) and error in traceback.text and "\x1b" not in traceback.text
@@ -235,7 +235,7 @@ async def test_files_outlive_the_interpreter(session: Session) -> None:
 
 
 async def test_the_time_limit_interrupts_and_keeps_the_state(session: Session) -> None:
-    result = await session.execute("kept = 'still here'\nprint('started')\nwhile True: pass", 0.5)
+    result = await session.execute("kept = 'still here'\nprint('started')\nwhile True: pass", 1)
     assert result.status == "interrupted" and not result.restarted
     assert printed(result) == "started\n"
     assert value(await run(session, "kept")) == "'still here'"
@@ -251,7 +251,7 @@ STUBBORN = "while True:\n    try:\n        while True: pass\n    except Keyboard
 )
 async def test_what_does_not_heed_the_interrupt_is_killed(session: Session, code: str) -> None:
     await run(session, "lost = 1")
-    result = await session.execute(f"print('started')\n{code}", 0.3)
+    result = await session.execute(f"print('started')\n{code}", 1)
     assert result.status == "killed_timeout" and result.restarted
     assert printed(result) == "started\n"
     again = await session.execute("lost", 20)
@@ -281,16 +281,17 @@ async def test_the_death_of_the_interpreter_is_told_and_survived(session: Sessio
 async def test_processes_are_limited(session: Session) -> None:
     code = (
         "import subprocess\nstarted = []\ntry:\n    while True: started.append(subprocess.Popen(['sleep', '60']))\n"
-        "except OSError: print(len(started))"
+        "except OSError: print(len(started))\n"
+        "for process in started: process.kill(); process.wait()"
     )
     assert 10 < int(printed(await run(session, code))) < SMALL.pids
+    await settle(session)
 
 
 async def test_a_fork_bomb_leaves_nothing_behind(session: Session) -> None:
     result = await session.execute("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", 1)
     assert result.status in ("interrupted", "killed_timeout", "kernel_died")
-    count = "import os\nsum(name.isdigit() for name in os.listdir('/proc'))"
-    assert value(await run(session, count)) == "2"
+    await settle(session)
 
 
 async def test_background_processes_end_with_their_cell(session: Session) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from sandboxes import SMALL, run, value
+from sandboxes import SMALL, run, settle, value
 
 from sandbox import CellResult, FileRefused, Sandbox, Session
 
@@ -30,7 +30,7 @@ class Program:
 
     code: str
     status: Sequence[str] = ("ok",)
-    seconds: float = 5
+    seconds: float = 30
     shows: Sequence[str] = ()
     never: Sequence[str] = ()
     files: Sequence[str] | None = None
@@ -92,6 +92,7 @@ async def test_harm_is_contained(program: Program, victims: Victims, neighbour: 
     if program.spoils:
         await victims.replace()
     else:
+        await settle(victim)
         assert value(await run(victim, "1 + 1")) == "2"
 
 

@@ -14,7 +14,7 @@ import interpreters
 import pytest
 import sandboxes
 from interpreters import Clock
-from sandboxes import FakeSandbox, until
+from sandboxes import FakeSandbox, FakeSession, until
 
 from sandbox import CellResult, Display, FileInfo, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
 from sandbox.docker import DockerSandbox
@@ -350,6 +350,46 @@ async def test_a_container_that_expires_in_the_middle_of_a_response_begins_again
         assert await bind(tool, first.container_id)
 
 
+class SlowSession(FakeSession):
+    """Ends only once ``may_end`` is set."""
+
+    may_end: asyncio.Event
+
+    async def close(self) -> None:
+        await self.may_end.wait()
+        await super().close()
+
+
+class SlowToEnd(FakeSandbox):
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def create(self, spec: Spec) -> FakeSession:
+        session = SlowSession("slow", spec, self.cell)
+        session.may_end = self.may_end
+        self.sessions.append(session)
+        return session
+
+
+async def test_a_container_that_is_wanted_while_it_is_being_ended_begins_again() -> None:
+    sandbox, clock = SlowToEnd(), Clock()
+    async with serving(sandbox, clock=clock) as tool:
+        bound = await bind(tool)
+        first, _, _ = await call(bound, code("1"))
+        clock.ahead += 21 * 60
+        sweeping = asyncio.create_task(tool.containers.sweep())
+        await asyncio.sleep(0)
+        again, _, _ = await call(bound, code("2"))
+        sandbox.may_end.set()
+        await sweeping
+        stored = await tool.containers.touch("me", first.container_id)
+        third, _, _ = await call(bound, code("3"))
+    assert [session.cells for session in sandbox.sessions] == [["1"], ["2", "3"]]
+    assert {again.container_id, third.container_id} == {first.container_id}
+    assert stored is not None and not stored.expired
+
+
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
@@ -488,6 +528,55 @@ async def test_what_cannot_be_is_refused_before_anything_runs(container: Any, st
         with pytest.raises(ApiError) as caught:
             await bind(tool, container)
     assert (caught.value.status, caught.value.param) == (status, param)
+
+
+def allowing(*domains: str) -> dict[str, Any]:
+    return AUTO | {"network_policy": {"type": "allowlist", "allowed_domains": list(domains)}}
+
+
+@pytest.mark.parametrize(
+    ("container", "field"),
+    [
+        (allowing("a.example", "b.example"), "allowed_domains[1]"),
+        (allowing("example"), "allowed_domains[0]"),
+        (allowing("127.0.0.1"), "allowed_domains[0]"),
+        (allowing("*.a.example"), "allowed_domains[0]"),
+        (allowing("https://a.example"), "allowed_domains[0]"),
+        (allowing(), "allowed_domains"),
+        (allowing(*["a.example"] * 101), "allowed_domains"),
+        (AUTO | {"network_policy": {"type": "allowlist"}}, "allowed_domains"),
+        (AUTO | {"network_policy": {"type": "disabled", "allowed_domains": []}}, "allowed_domains"),
+        (
+            AUTO | {"network_policy": {"type": "allowlist", "allowed_domains": ["a.example"], "domain_secrets": []}},
+            "domain_secrets",
+        ),
+    ],
+)
+async def test_a_network_must_be_within_the_servers(container: Any, field: str) -> None:
+    async with serving(FakeSandbox(), sandbox_allowed_domains=("a.example",)) as tool:
+        with pytest.raises(ApiError) as caught:
+            await bind(tool, container)
+    assert (caught.value.status, caught.value.param) == (400, f"tools[0].container.network_policy.{field}")
+
+
+async def test_a_container_gets_the_domains_that_it_asks_for(tmp_path: Path) -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox, tmp_path, sandbox_allowed_domains=("A.example", "b.example")) as tool:
+        bound = await bind(tool, allowing("WWW.a.example.", "b.example"))
+        await call(bound, code("1"))
+        assert "reaches www.a.example, b.example and" in str(bound.functions[0].description)
+        assert "no internet" in str((await bind(tool)).functions[0].description)
+    assert sandbox.sessions[0].spec.allowed_domains == ("www.a.example", "b.example")
+
+
+async def test_a_conversation_that_asks_for_another_network_gets_another_container() -> None:
+    sandbox = FakeSandbox()
+    async with serving(sandbox, sandbox_allowed_domains=("a.example",)) as tool:
+        first, _, _ = await call(await bind(tool, allowing("a.example")), code("1"))
+        again, _, _ = await call(await bind(tool, allowing("a.example"), history=(first,)), code("1"))
+        other, _, _ = await call(await bind(tool, history=(first,)), code("1"))
+    assert first.container_id == again.container_id != other.container_id
+    assert [session.spec.allowed_domains for session in sandbox.sessions] == [("a.example",), ()]
 
 
 async def test_a_disabled_network_is_what_there_is() -> None:

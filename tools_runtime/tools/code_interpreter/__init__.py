@@ -27,21 +27,18 @@ from tools_runtime.tools.sources import ContainerFile, Sources
 
 NAME = "code_interpreter"
 
-_FUNCTION = Function(
-    name=NAME,
-    description=(
-        "Run Python in a notebook whose variables live on from call to call. Shows what is printed, the value of the "
-        "last expression, and matplotlib plots, which the user sees. Has numpy, pandas, matplotlib, scipy, "
-        f"scikit-learn, openpyxl, pillow and sympy. Files are in {DATA}; to give the user one, save it there and link "
-        f"it in your answer: [name](sandbox:{DATA}/name). There is no internet access and no input()."
-    ),
-    parameters={
-        "type": "object",
-        "properties": {"code": {"type": "string", "description": "Python code: one cell of the notebook."}},
-        "required": ["code"],
-        "additionalProperties": False,
-    },
+_DESCRIPTION = (
+    "Run Python in a notebook whose variables live on from call to call. Shows what is printed, the value of the "
+    "last expression, and matplotlib plots, which the user sees. Has numpy, pandas, matplotlib, scipy, "
+    f"scikit-learn, openpyxl, pillow and sympy. Files are in {DATA}; to give the user one, save it there and link "
+    f"it in your answer: [name](sandbox:{DATA}/name). There is no input()."
 )
+_PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "description": "Python code: one cell of the notebook."}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
 _BAD_ARGUMENTS = 'The code was not run: the arguments must be a JSON object like {"code": "print(1 + 1)"}.'
 _SESSION_LOST = "The Python session of the earlier code_interpreter calls has ended: its variables are lost."
 _MAX_NAMES = 50
@@ -84,13 +81,14 @@ class CodeInterpreter:
         return _Bound(self.containers, container, options, self._settings, scope)
 
     async def _auto(self, auto: AutoContainer, scope: Scope, param: str) -> Container:
-        """The live container that the conversation used last; else a new one, which takes over the files of the one
-        that has expired."""
+        """The live container that the conversation used last, if it has the network that is asked for; else a new one,
+        which takes over its files."""
         new = self.containers.options.chosen("auto", auto.memory_limit, auto.network_policy, prefix=f"{param}.")
         calls = [item.container_id for item in reversed(scope.history) if isinstance(item, CodeInterpreterCall)]
         earlier = list(dict.fromkeys(calls))
         for id in earlier:
-            if container := await self.containers.find(scope.owner, id):
+            container = await self.containers.find(scope.owner, id)
+            if container is not None and container.options.network_policy == new.network_policy:
                 return container
         await self.containers.quotas.check_containers(scope.owner)
         stored = [id for id in earlier if await self.containers.store.get(scope.owner, id)]
@@ -114,7 +112,6 @@ class _Bound:
     """The tool with one request's options: one container for all its calls."""
 
     type: str = NAME
-    functions: tuple[Function, ...] = (_FUNCTION,)
 
     def __init__(
         self,
@@ -128,6 +125,7 @@ class _Bound:
         self._container = container
         self._settings = settings
         self._sources = scope.sources
+        self.functions: tuple[Function, ...] = (_function(container),)
         self.echo: dict[str, Any] = options.model_dump(mode="json", exclude_unset=True)
         self.instructions: str | None = _instructions(container, scope)
 
@@ -219,6 +217,12 @@ class _Call(HostedCall):
 
     def _progress(self, type: Any) -> None:
         self.emit(HostedToolProgress(type=type, item_id=self.item_id))
+
+
+def _function(container: Container) -> Function:
+    domains = container.options.network_policy.get("allowed_domains")
+    reach = f"By HTTPS it reaches {', '.join(domains)} and no other site." if domains else "It has no internet access."
+    return Function(name=NAME, description=f"{_DESCRIPTION} {reach}", parameters=_PARAMETERS)
 
 
 def _instructions(container: Container, scope: Scope) -> str | None:

@@ -342,9 +342,13 @@ class Containers:
         await self.files.discard(await self.store.purge(self._settings.sandbox_keep_days))
 
     async def _expire(self, container: Container) -> None:
+        """A response that still runs may begin the container again at any time: from here on with another session."""
         self._known.pop(container.id, None)
-        await self._close(container)
+        self._live.pop(container.id, None)
+        session, container.session = container.session, None
         await self.store.end(container.id)
+        if session is not None:
+            await session.close()
 
     async def _close(self, container: Container) -> None:
         self._live.pop(container.id, None)

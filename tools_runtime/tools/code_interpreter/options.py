@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from sandbox import Spec
+from sandbox.egress import domain, within
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.tools import MemoryLimit, NetworkPolicy
 from tools_runtime.settings import Settings
@@ -16,11 +18,19 @@ DEFAULT_LIMIT: MemoryLimit = "1g"
 _BYTES: dict[MemoryLimit, int] = {"1g": 2**30, "4g": 2**32, "16g": 2**34, "64g": 2**36}
 
 
+MAX_DOMAINS = 100
+"""Of one container."""
+
+
 class ContainerOptions:
-    """What clients may ask for. Fields are named below ``prefix`` (``tools[0].container.``, say)."""
+    """What clients may ask for. Fields are named below ``prefix`` (``tools[0].container.``, say).
+
+    Raises ``ValueError`` when one of the ``sandbox_allowed_domains`` is not a domain.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._domains = tuple(map(domain, settings.sandbox_allowed_domains))
         self._max_memory = settings.sandbox_max_memory_bytes or max(_machine() // 2, settings.sandbox_memory_bytes)
 
     def chosen(
@@ -47,26 +57,48 @@ class ContainerOptions:
                 param=f"{prefix}expires_after.minutes",
                 code="integer_above_max_value",
             )
-        _refuse_network(network_policy, f"{prefix}network_policy")
+        network = self._network(network_policy, f"{prefix}network_policy")
         idle_minutes = self._settings.sandbox_idle_minutes if minutes is None else minutes
-        return NewContainer(name, idle_minutes, memory_limit, {"type": "disabled"})
+        return NewContainer(name, idle_minutes, memory_limit, network)
 
     def spec(self, container: NewContainer) -> Spec:
-        """The size of the container's session."""
+        """The container's session: its size, and of the domains that it was given those that are allowed still."""
         settings = self._settings
         memory = _BYTES[container.memory_limit] if container.memory_limit else settings.sandbox_memory_bytes
-        return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids)
+        given = container.network_policy.get("allowed_domains", ())
+        domains = tuple(name for name in given if within(name, self._domains))
+        return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids, domains)
 
+    def _network(self, policy: NetworkPolicy | None, param: str) -> dict[str, Any]:
+        """The policy as it is kept. Raises ``ApiError`` for what is not within this server's own list."""
+        if policy is None:
+            return {"type": "disabled"}
+        if policy.domain_secrets is not None:
+            raise ApiError("This server cannot give containers secrets for domains.", param=f"{param}.domain_secrets")
+        if policy.type == "allowlist" and not self._domains:
+            raise ApiError("Containers of this server have no network.", param=f"{param}.type")
+        domains = policy.allowed_domains
+        param = f"{param}.allowed_domains"
+        if policy.type == "disabled":
+            if domains is not None:
+                raise ApiError("Only an 'allowlist' has domains.", param=param)
+            return {"type": "disabled"}
+        if not domains or len(domains) > MAX_DOMAINS:
+            raise ApiError(f"An 'allowlist' has 1 to {MAX_DOMAINS} domains.", param=param, code="invalid_value")
+        return {
+            "type": "allowlist",
+            "allowed_domains": [self._domain(text, f"{param}[{place}]") for place, text in enumerate(domains)],
+        }
 
-def _refuse_network(policy: NetworkPolicy | None, param: str) -> None:
-    if policy is None:
-        return
-    if policy.domain_secrets is not None:
-        raise ApiError("This server cannot give containers secrets for domains.", param=f"{param}.domain_secrets")
-    if policy.type != "disabled":
-        raise ApiError("Containers of this server have no network.", param=f"{param}.type")
-    if policy.allowed_domains is not None:
-        raise ApiError("Containers of this server have no network.", param=f"{param}.allowed_domains")
+    def _domain(self, text: str, param: str) -> str:
+        try:
+            name = domain(text)
+        except ValueError:
+            message = f"Invalid domain: {text[:100]!r}. Write a bare domain, e.g. 'example.com'."
+            raise ApiError(message, param=param, code="invalid_value") from None
+        if not within(name, self._domains):
+            raise ApiError(f"Containers of this server cannot reach '{name}'.", param=param, code="invalid_value")
+        return name
 
 
 def _machine() -> int:

@@ -1,0 +1,73 @@
+"""Tries a session's boundaries from inside. For drivers that depend on what the machine allows them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+
+from sandbox import SandboxError, SandboxUnavailable, Session, Spec, Text
+
+SPEC = Spec(memory_bytes=256 * 2**20, disk_bytes=16 * 2**20, cpus=1.0, pids=32)
+
+_INSIDE = """
+import json, os, socket, subprocess, time
+def fails(attempt):
+    try: attempt()
+    except (OSError, subprocess.SubprocessError): return True
+    return False
+status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
+started = 0
+try:
+    for _ in range(100):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        started += 1
+except OSError: pass
+processes = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+room = os.statvfs("/mnt/data")
+print(json.dumps({{
+    "network": [name for _, name in socket.if_nameindex()] == ["lo"]
+               and fails(lambda: socket.create_connection(("127.0.0.1", {port}), 2)),
+    "files of the host": not os.path.exists({marker!r}) and fails(lambda: open("/written", "w")),
+    "processes of the host": processes[:2] == [1, os.getpid()],
+    "rights": not int(status["CapEff"], 16) and not int(status["CapBnd"], 16) and status["NoNewPrivs"].strip() == "1"
+              and fails(lambda: os.setuid(0)),
+    "system calls": status["Seccomp"].strip() == "2"
+                    and fails(lambda: subprocess.run(["unshare", "-U", "true"], check=True, capture_output=True)),
+    "number of processes": started < {pids},
+    "disk": room.f_blocks * room.f_frsize <= {disk},
+}}))
+"""
+
+
+async def check(driver: str, create: Callable[[Spec], Awaitable[Session]]) -> None:
+    """Raises ``SandboxUnavailable`` that names the boundaries that do not hold."""
+    session = await create(SPEC)
+    try:
+        open_ = await _open_boundaries(session)
+    except SandboxError as error:
+        raise SandboxUnavailable(f"The self-test of {driver} came to no end: {error}") from error
+    finally:
+        await session.close()
+    if open_:
+        raise SandboxUnavailable(f"{driver} does not confine here: {', '.join(open_)}.")
+
+
+async def _open_boundaries(session: Session) -> list[str]:
+    with tempfile.NamedTemporaryFile() as marker, socket.create_server(("127.0.0.1", 0)) as listener:
+        code = _INSIDE.format(
+            port=listener.getsockname()[1],
+            marker=marker.name,
+            pids=SPEC.pids,
+            disk=SPEC.disk_bytes,
+        )
+        result = await session.execute(code, 20)
+    try:
+        held = json.loads("".join(output.text for output in result.outputs if isinstance(output, Text)))
+    except ValueError:
+        return ["everything"]
+    memory = await session.execute(f"held = bytearray({2 * SPEC.memory_bytes})", 20)
+    return [name for name, holds in held.items() if not holds] + ["memory"] * (memory.status != "kernel_died")
