@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     """Of one page, decompressed."""
     fetch_max_redirects: int = 5
     """Each is checked like the first address."""
+    page_seconds: float = 10
+    """For turning one page into text."""
+    page_memory_bytes: int = 2**30
+    """Address space of the process that does so."""
+    page_max_chars: int = 1_000_000
+    """Of the text of one page; the rest is left out."""
 
     # File search
     embedding_model: str | None = None

@@ -6,6 +6,7 @@ go wrong with a fetch is an exception, for a page that was asked for and is not 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,7 +21,12 @@ FetchCode = Literal[
     "too_large",
     "too_many_redirects",
     "unsupported_encoding",
+    "unsupported_content_type",
     "network_error",
+    "not_allowed_domain",
+    "robots_disallowed",
+    "not_in_prior_context",
+    "not_cached",
 ]
 
 
@@ -73,13 +79,20 @@ class SearchBackend(Protocol):
 
 @dataclass(frozen=True)
 class Page:
-    """A fetched document. ``body`` is decompressed; ``charset`` is the one that the header names, if any."""
+    """A fetched document. ``body`` is decompressed; ``charset`` is the one that the header names, if any.
+
+    ``hops`` are all URLs that were asked, from ``url`` itself to the one that answered.
+    """
 
     url: str
-    final_url: str
+    hops: tuple[str, ...]
     content_type: str
     charset: str | None
     body: bytes
+
+    @property
+    def final_url(self) -> str:
+        return self.hops[-1]
 
 
 class FetchError(Exception):
@@ -91,11 +104,15 @@ class FetchError(Exception):
         self.message = message
 
 
+CheckHop = Callable[[str], Awaitable[None]]
+"""Raises ``FetchError`` for a URL that may not be fetched."""
+
+
 class PageFetcher(Protocol):
     """Gets documents whose URLs nobody on this side has vouched for."""
 
-    async def get(self, url: str) -> Page:
-        """The document at ``url``. Raises ``FetchError``."""
+    async def get(self, url: str, check: CheckHop | None = None) -> Page:
+        """The document at ``url``. ``check`` is asked before each hop, redirects included. Raises ``FetchError``."""
         ...
 
     async def aclose(self) -> None: ...
