@@ -32,8 +32,10 @@ from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.search import FetchError, PageFetcher, backends
+from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
 from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.search.pages import PageReader
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.chunks import ChunkStore
@@ -109,7 +111,8 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
     loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
-    tools = await _tools(settings, library, content, stack)
+    browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
+    tools = await _tools(settings, library, browser, content, stack)
     history = StoredHistory(ResponseStore(database), ConversationStore(database))
     limits = Limits(
         max_turns=settings.max_turns,
@@ -137,7 +140,7 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
 
 
 async def _tools(
-    settings: Settings, library: Library, content: _Content, stack: AsyncExitStack
+    settings: Settings, library: Library, browser: Browser, content: _Content, stack: AsyncExitStack
 ) -> tuple[HostedTool, ...]:
     chain = SearchChain(backends.configured(settings), seconds=settings.search_seconds)
     stack.push_async_callback(chain.aclose)
@@ -147,7 +150,8 @@ async def _tools(
     code_interpreter = CodeInterpreter(sandbox, settings, content.load)
     stack.push_async_callback(code_interpreter.aclose)
     await code_interpreter.start()
-    return WebSearch(chain), FileSearch(library, max_output_chars=settings.max_tool_output_chars), code_interpreter
+    web_search = WebSearch(chain, browser, any_url=settings.open_any_url)
+    return web_search, FileSearch(library, max_output_chars=settings.max_tool_output_chars), code_interpreter
 
 
 async def _sandbox(settings: Settings) -> Sandbox | None:
@@ -198,10 +202,20 @@ class _Content:
 
     async def read(self, name: str, data: bytes) -> str:
         """The text of a document. Raises a 400 ``ApiError`` for what cannot be read."""
+        try:
+            return await self._read(name, data)
+        except Unreadable as error:
+            raise ApiError(str(error), code=error.code) from None
+
+    async def read_pdf(self, data: bytes) -> str:
+        """The text of a PDF of the web. Raises ``FetchError``."""
+        try:
+            return await self._read("page.pdf", data)
+        except Unreadable as error:
+            raise FetchError("unsupported_content_type", str(error)) from None
+
+    async def _read(self, name: str, data: bytes) -> str:
         with tempfile.NamedTemporaryFile() as file:
             await asyncio.to_thread(file.write, data)
             file.flush()
-            try:
-                return (await self._reader.read(Path(file.name), name)).text
-            except Unreadable as error:
-                raise ApiError(str(error), code=error.code) from None
+            return (await self._reader.read(Path(file.name), name)).text

@@ -111,6 +111,14 @@ class Settings(BaseSettings):
     """Address space of the process that does so."""
     page_max_chars: int = 1_000_000
     """Of the text of one page; the rest is left out."""
+    page_cache_seconds: float = 900
+    """How long a page that was opened is kept in memory."""
+    page_cache_chars: int = 50_000_000
+    """Of all pages kept."""
+    robots: Literal["obey", "ignore"] = "obey"
+    """Whether a site's robots.txt decides if its pages are opened."""
+    open_any_url: bool = False
+    """Models may open URLs that neither the user, nor a result, nor an opened page has named."""
 
     # File search
     embedding_model: str | None = None

@@ -15,7 +15,7 @@ async def pdf(data: bytes) -> str:
 
 def page(body: str | bytes, content_type: str = "text/html", charset: str | None = None) -> Page:
     data = body if isinstance(body, bytes) else body.encode()
-    return Page("https://site.test/start", ("https://site.test/start", URL), content_type, charset, data)
+    return Page("https://site.test/start", URL, content_type, charset, data)
 
 
 async def read(page: Page, **settings: object) -> WebDocument:
@@ -26,7 +26,7 @@ async def test_a_page_becomes_a_document() -> None:
     document = await read(page("<title>A  title</title><main><p>One<p><a href=b>Two</a></main>"))
     assert document.title == "A title"
     assert document.lines == ("One", "[Two](https://site.test/a/b)")
-    assert (document.url, document.hops[-1]) == ("https://site.test/start", URL)
+    assert document.url == "https://site.test/start"
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/json", "text/markdown"])
@@ -62,7 +62,7 @@ async def test_reading_is_bounded_in_time_memory_and_length() -> None:
 
 
 def test_a_window_holds_at_least_a_line_and_stays_within_its_budget() -> None:
-    document = WebDocument(URL, (URL,), "t", tuple("x" * 10 for _ in range(20)))
+    document = WebDocument(URL, "t", tuple("x" * 10 for _ in range(20)))
     assert document.window(1, 35) == (1, 3)
     assert document.window(5, 1) == (5, 5)
     assert document.window(-3, 10_000) == (1, 20)
@@ -71,9 +71,7 @@ def test_a_window_holds_at_least_a_line_and_stays_within_its_budget() -> None:
 
 
 def test_find_ignores_case_and_line_ends_and_takes_patterns_literally() -> None:
-    document = WebDocument(
-        URL, (URL,), "t", ("Structured", "    Concurrency (1)", "none", "structured concurrency", "a.b")
-    )
+    document = WebDocument(URL, "t", ("Structured", "    Concurrency (1)", "none", "structured concurrency", "a.b"))
     assert document.find("structured  CONCURRENCY") == [1, 4]
     assert document.find("(1)") == [2]
     assert document.find("a.b") == [5] and document.find("a?b") == [] and document.find(" ") == []

@@ -79,20 +79,13 @@ class SearchBackend(Protocol):
 
 @dataclass(frozen=True)
 class Page:
-    """A fetched document. ``body`` is decompressed; ``charset`` is the one that the header names, if any.
-
-    ``hops`` are all URLs that were asked, from ``url`` itself to the one that answered.
-    """
+    """A fetched document. ``body`` is decompressed; ``charset`` is the one that the header names, if any."""
 
     url: str
-    hops: tuple[str, ...]
+    final_url: str
     content_type: str
     charset: str | None
     body: bytes
-
-    @property
-    def final_url(self) -> str:
-        return self.hops[-1]
 
 
 class FetchError(Exception):

@@ -68,12 +68,10 @@ class GuardedFetcher:
 
     async def _follow(self, url: str, check: CheckHop | None) -> Page:
         target = _parse(url)
-        hops: list[str] = []
         for _ in range(self._max_redirects + 1):
             self._check_literal(target)
-            hops.append(str(target))
             if check is not None:
-                await check(hops[-1])
+                await check(str(target))
             async with self._session.get(target, allow_redirects=False) as response:
                 location = response.headers.get("Location")
                 if response.status in _REDIRECTS and location:
@@ -82,7 +80,7 @@ class GuardedFetcher:
                 if not 200 <= response.status < 300:
                     raise FetchError("http_error", f"The server answered with HTTP status {response.status}.")
                 body = await self._body(response)
-                return Page(url, tuple(hops), response.content_type, response.charset, body)
+                return Page(url, str(target), response.content_type, response.charset, body)
         raise FetchError("too_many_redirects", f"More than {self._max_redirects} redirects.")
 
     def _check_literal(self, target: URL) -> None:

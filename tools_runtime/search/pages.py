@@ -32,10 +32,9 @@ ReadPdf = Callable[[bytes], Awaitable[str]]
 
 @dataclass(frozen=True)
 class WebDocument:
-    """A page as lines: at least one, clean, without line breaks. ``hops`` are the URLs asked, the last its own."""
+    """A page as lines: at least one, clean, without line breaks. ``url`` is the one that was asked for."""
 
     url: str
-    hops: tuple[str, ...]
     title: str
     lines: tuple[str, ...]
 
@@ -102,7 +101,7 @@ class PageReader:
             raise FetchError("unsupported_content_type", "The page holds no text.")
         lines = found.lines + ([_CUT] if found.cut else [])
         title = found.title or urlsplit(page.final_url).path.rpartition("/")[2] or page.final_url
-        return WebDocument(page.url, page.hops, title, tuple(lines))
+        return WebDocument(page.url, title, tuple(lines))
 
     async def _extract(self, kind: str, url: str, charset: str, data: bytes) -> _Extracted:
         process = await asyncio.create_subprocess_exec(
