@@ -45,7 +45,6 @@ from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
-from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter
 from tools_runtime.tools.file_search import FileSearch
 from tools_runtime.tools.web_search import WebSearch
@@ -81,6 +80,7 @@ class _Services:
     conversations: ConversationStore
     library: Library
     upstreams: Router
+    search: SearchChain
 
 
 def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
@@ -91,7 +91,7 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(files.router(services.library, settings.max_file_bytes))
     app.include_router(vector_stores.router(services.library, limit))
     app.include_router(vector_store_files.router(services.library, limit))
-    app.include_router(health.router())
+    app.include_router(health.router(services.search.states))
 
 
 async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -> _Services:
@@ -111,8 +111,17 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
     loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
+    chain = SearchChain(
+        backends.configured(settings),
+        seconds=settings.search_seconds,
+        hedge_seconds=settings.search_hedge_seconds,
+        cache_seconds=settings.search_cache_seconds,
+    )
+    stack.push_async_callback(chain.aclose)
     browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
-    tools = await _tools(settings, library, browser, content, stack)
+    web_search = WebSearch(chain, browser, any_url=settings.open_any_url)
+    file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
+    tools = web_search, file_search, await _code_interpreter(settings, content, stack)
     history = StoredHistory(ResponseStore(database), ConversationStore(database))
     limits = Limits(
         max_turns=settings.max_turns,
@@ -122,7 +131,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
     stack.push_async_callback(engine.aclose)
-    return _Services(engine, history.responses, history.conversations, library, upstreams)
+    return _Services(engine, history.responses, history.conversations, library, upstreams, chain)
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
@@ -139,19 +148,14 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     return library
 
 
-async def _tools(
-    settings: Settings, library: Library, browser: Browser, content: _Content, stack: AsyncExitStack
-) -> tuple[HostedTool, ...]:
-    chain = SearchChain(backends.configured(settings), seconds=settings.search_seconds)
-    stack.push_async_callback(chain.aclose)
+async def _code_interpreter(settings: Settings, content: _Content, stack: AsyncExitStack) -> CodeInterpreter:
     sandbox = await _sandbox(settings)
     if sandbox is not None:
         stack.push_async_callback(sandbox.aclose)
     code_interpreter = CodeInterpreter(sandbox, settings, content.load)
     stack.push_async_callback(code_interpreter.aclose)
     await code_interpreter.start()
-    web_search = WebSearch(chain, browser, any_url=settings.open_any_url)
-    return web_search, FileSearch(library, max_output_chars=settings.max_tool_output_chars), code_interpreter
+    return code_interpreter
 
 
 async def _sandbox(settings: Settings) -> Sandbox | None:

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
     public engines."""
     search_seconds: float = 8
     """For all queries of one search together, over all backends."""
+    search_hedge_seconds: float = 2
+    """After which a backend that has not answered is joined by the next; the first answer counts."""
+    search_cache_seconds: float = 300
+    """How long what an engine found is kept in memory."""
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()
     """``host:port``s that the page fetcher may reach besides public addresses."""
     fetch_seconds: float = 15

@@ -57,11 +57,15 @@ class Result:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What came of a search, best hit first. ``detail`` says to the operator, not to the model, what went wrong."""
+    """What came of a search, best hit first. ``detail`` says to the operator, not to the model, what went wrong.
+
+    ``retry_after`` is in how many seconds the engine wants to be asked again, if it says so.
+    """
 
     status: Status
     results: tuple[Result, ...] = ()
     detail: str = ""
+    retry_after: float | None = None
 
 
 class SearchBackend(Protocol):

@@ -14,7 +14,7 @@ V = TypeVar("V")
 
 class Cache(Generic[V]):
     """Keeps values for ``seconds``, at most ``capacity`` in all by what ``size`` says of each; the longest unused goes
-    first. Belongs to one event loop. ``clock`` counts seconds."""
+    first. ``keep`` says which of the values made are kept. Belongs to one event loop. ``clock`` counts seconds."""
 
     def __init__(
         self,
@@ -22,11 +22,13 @@ class Cache(Generic[V]):
         seconds: float,
         capacity: int,
         size: Callable[[V], int] = lambda value: 1,
+        keep: Callable[[V], bool] = lambda value: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = seconds
         self._room = capacity
         self._size = size
+        self._keep = keep
         self._clock = clock
         self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
         self._flights: dict[str, _Flight[V]] = {}
@@ -70,7 +72,8 @@ class Cache(Generic[V]):
 
     async def _make(self, key: str, make: Callable[[], Awaitable[V]]) -> V:
         value = await make()
-        self.put(key, value)
+        if self._keep(value):
+            self.put(key, value)
         return value
 
     def _drop(self, key: str) -> None:

@@ -181,10 +181,10 @@ async def test_bad_arguments_fail_the_item_and_are_explained(arguments: str) -> 
 
 
 async def test_a_search_that_fails_fails_the_item_only() -> None:
-    run = Run(Engine(SearchOutcome("rate_limited", detail="secret.internal said 429")))
+    run = Run(Engine(SearchOutcome("rate_limited", detail="secret.internal said 429", retry_after=29.5)))
     done = await run.call()
     assert (done["status"], done["results"], done["action"]["sources"]) == ("failed", [], [])
-    assert "unavailable right now (rate limited)" in run.text
+    assert "unavailable right now (rate limited; retry after 30 s)" in run.text
     assert "secret" not in run.text
     assert run.types[-2:] == ["web_search_call.searching", "output_item.done"]
 
@@ -201,6 +201,14 @@ async def test_without_external_access_nobody_is_asked() -> None:
     done = await run.call(external_web_access=False)
     assert (done["status"], done["results"], run.engine.asked) == ("completed", [], [])
     assert "switched off" in run.text
+
+
+async def test_without_external_access_what_was_found_before_is_shown() -> None:
+    run = Run()
+    run.tool = WebSearch(SearchChain([run.engine], seconds=5, cache_seconds=60), browser(Site()))
+    found = await run.call()
+    assert (await run.call(external_web_access=False))["results"] == found["results"]
+    assert len(run.engine.asked) == 1
 
 
 async def test_options_reach_the_engine() -> None:

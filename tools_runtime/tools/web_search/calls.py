@@ -58,8 +58,7 @@ class SearchCall(_WebCall):
         assert action is not None
         queries = action.queries or []
         self._begin(sensible=bool(queries))
-        live = bool(queries) and self._session.live
-        outcome = await self._session.search(queries) if live else SearchOutcome("empty")
+        outcome = await self._session.search(queries) if queries else SearchOutcome("empty")
         results = [view.shown(result, self._session.size.excerpt_chars) for result in outcome.results]
         self.item.results = results
         self.item.action = action.model_copy(update={"sources": [_source(result["url"]) for result in results]})
@@ -67,10 +66,10 @@ class SearchCall(_WebCall):
         self._end(failed=not queries or unanswered)
         if not queries:
             return view.BAD_SEARCH
-        if not self._session.live:
+        if not self._session.live and not results:
             return view.OFF
         if unanswered:
-            return view.unavailable(outcome.status)
+            return view.unavailable(outcome)
         answer = view.listing(queries, results, self._sources, self.item_id)
         return f"{answer}\n(Some of the queries could not be searched.)" if outcome.detail else answer
 

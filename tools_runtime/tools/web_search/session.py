@@ -56,7 +56,7 @@ class WebSession:
 
     async def search(self, queries: Sequence[str]) -> SearchOutcome:
         """Learns the URLs of what is found."""
-        outcome = await self._chain.search([replace(self._template, text=text) for text in queries])
+        outcome = await self._chain.search([replace(self._template, text=text) for text in queries], live=self.live)
         self._learn(result.url for result in outcome.results)
         return outcome
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ import orjson
 from tools_runtime import ids
 from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, WebSearchAction, WebSearchCall
 from tools_runtime.protocol.prompt import Function, PromptItem
-from tools_runtime.search import FetchCode, FetchError, Result
+from tools_runtime.search import FetchCode, FetchError, Result, SearchOutcome
 from tools_runtime.search.hygiene import clean, shorten
 from tools_runtime.search.urls import presentable
 from tools_runtime.tools.sources import Sources, WebSource
@@ -89,11 +90,12 @@ _FORBIDDEN: dict[FetchCode, str] = {
 }
 
 
-def unavailable(status: str) -> str:
+def unavailable(outcome: SearchOutcome) -> str:
     """A search that no engine answered."""
+    wait = f"; retry after {math.ceil(outcome.retry_after)} s" if outcome.retry_after else ""
     return (
-        f"Web search is unavailable right now ({_REASONS[status]}). Answer from what you know and say that the web "
-        "could not be searched."
+        f"Web search is unavailable right now ({_REASONS[outcome.status]}{wait}). Answer from what you know and say "
+        "that the web could not be searched."
     )
 
 
