@@ -93,8 +93,20 @@ class Settings(BaseSettings):
     searxng_url: str | None = None
     """Base URL of a SearXNG whose settings allow the format ``json``."""
     search_backends: Annotated[tuple[str, ...], NoDecode] = ()
-    """In the order in which they are asked: ``searxng``, ``ddgs:<engine>``. Empty: SearXNG if it has a URL, then
-    public engines."""
+    """In the order in which they are asked: ``searxng``, ``brave``, ``tavily``, ``json``, ``kiwix``, ``ddgs:<engine>``.
+    If there are none: those of them that have a URL or a key, then public engines."""
+    brave_key: SecretStr | None = None
+    """For Brave's Web Search API."""
+    tavily_key: SecretStr | None = None
+    """For Tavily's Search API."""
+    search_json_url: str | None = None
+    """URL of an engine that answers JSON; ``{query}``, ``{count}``, ``{country}``, ``{language}`` are filled in."""
+    search_json_results: str = "results[].{url: url, title: title, snippet: content}"
+    """JMESPath of its hits, each with ``url``, ``title`` and ``snippet``."""
+    search_json_header: SecretStr | None = None
+    """A header that it is sent, ``Name: value``."""
+    kiwix_url: str | None = None
+    """Base URL of a kiwix-serve."""
     search_seconds: float = 8
     """For all queries of one search together, over all backends."""
     search_hedge_seconds: float = 2
