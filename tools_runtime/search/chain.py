@@ -35,7 +35,7 @@ class SearchChain:
         cache_seconds: float = 0,
     ) -> None:
         self.backends = tuple(backends)
-        self._circuits = {backend.name: Circuit(backend.name) for backend in self.backends}
+        self._circuits = tuple(Circuit(backend.name) for backend in self.backends)
         self._seconds = seconds
         self._hedge_seconds = hedge_seconds
         self._cache: Cache[SearchOutcome] = Cache(seconds=cache_seconds, capacity=_CACHED, keep=_answered)
@@ -61,7 +61,7 @@ class SearchChain:
 
     def states(self) -> list[CircuitState]:
         """How each backend fares."""
-        return [circuit.state() for circuit in self._circuits.values()]
+        return [circuit.state() for circuit in self._circuits]
 
     async def aclose(self) -> None:
         for backend in self.backends:
@@ -74,7 +74,7 @@ class SearchChain:
         return await self._cache.get_or_make(key, lambda: self._search_one(query, deadline))
 
     async def _search_one(self, query: Query, deadline: float) -> SearchOutcome:
-        waiting = list(reversed(self.backends))
+        waiting = list(reversed(list(zip(self.backends, self._circuits, strict=True))))
         running: dict[asyncio.Task[SearchOutcome], SearchBackend] = {}
         failures: list[tuple[SearchBackend, SearchOutcome]] = []
         empties = 0
@@ -82,8 +82,8 @@ class SearchChain:
             while empties < 2:
                 left = deadline - asyncio.get_running_loop().time()
                 if waiting and left > 0:
-                    backend = waiting.pop()
-                    running[asyncio.create_task(self._ask(backend, query, left))] = backend
+                    backend, circuit = waiting.pop()
+                    running[asyncio.create_task(_ask_unless_open(backend, circuit, query, left))] = backend
                 elif not running:
                     break
                 patience = min(self._hedge_seconds, left / 2) if waiting and left > 0 else None
@@ -107,19 +107,19 @@ class SearchChain:
         waits = [outcome.retry_after for _, outcome in failures if outcome.retry_after]
         return SearchOutcome(failures[0][1].status, detail=detail, retry_after=min(waits, default=None))
 
-    async def _ask(self, backend: SearchBackend, query: Query, seconds: float) -> SearchOutcome:
-        """Asks a backend unless it is to be left alone, and takes note of how it fares."""
-        circuit = self._circuits[backend.name]
-        refusal = circuit.refusal()
-        if refusal is not None:
-            return refusal
-        try:
-            outcome = await _ask(backend, query, seconds)
-        except BaseException:
-            circuit.release()
-            raise
-        circuit.record(outcome)
-        return outcome
+
+async def _ask_unless_open(backend: SearchBackend, circuit: Circuit, query: Query, seconds: float) -> SearchOutcome:
+    """Asks a backend unless it is to be left alone, and takes note of how it fares."""
+    refusal = circuit.refusal()
+    if refusal is not None:
+        return refusal
+    try:
+        outcome = await _ask(backend, query, seconds)
+    except BaseException:
+        circuit.release()
+        raise
+    circuit.record(outcome)
+    return outcome
 
 
 def _answered(outcome: SearchOutcome) -> bool:
