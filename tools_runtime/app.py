@@ -45,9 +45,11 @@ from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.search import FetchError, PageFetcher, backends
 from tools_runtime.search.addresses import AddressPolicy
+from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
 from tools_runtime.search.connect import PublicConnector
 from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.search.pages import PageReader
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.chunks import ChunkStore
@@ -60,7 +62,6 @@ from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
-from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
 from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.code_interpreter.quotas import Quotas
@@ -100,6 +101,7 @@ class _Services:
     containers: Containers
     content: _Content
     upstreams: Router
+    search: SearchChain
 
 
 def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
@@ -113,7 +115,7 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     disk, load = settings.sandbox_disk_bytes, services.content.load
     app.include_router(containers.router(services.containers, load, disk, limit))
     app.include_router(container_files.router(services.containers, load, disk, limit))
-    app.include_router(health.router())
+    app.include_router(health.router(services.search.states))
 
 
 async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -> _Services:
@@ -134,7 +136,17 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     content = _Content(library.files, fetcher, reader)
     loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
     machines = await _containers(settings, database, stack)
-    tools = await _tools(settings, library, machines, content, stack)
+    chain = SearchChain(
+        backends.configured(settings),
+        seconds=settings.search_seconds,
+        hedge_seconds=settings.search_hedge_seconds,
+        cache_seconds=settings.search_cache_seconds,
+    )
+    stack.push_async_callback(chain.aclose)
+    browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
+    web_search = WebSearch(chain, browser, any_url=settings.open_any_url)
+    file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
+    tools = web_search, file_search, CodeInterpreter(machines, settings, content.load)
     history = StoredHistory(ResponseStore(database), ConversationStore(database))
     limits = Limits(
         max_turns=settings.max_turns,
@@ -144,7 +156,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
     stack.push_async_callback(engine.aclose)
-    return _Services(engine, history.responses, history.conversations, library, machines, content, upstreams)
+    return _Services(engine, history.responses, history.conversations, library, machines, content, upstreams, chain)
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
@@ -159,18 +171,6 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     stack.push_async_callback(library.stop)
     await library.start()
     return library
-
-
-async def _tools(
-    settings: Settings, library: Library, machines: Containers, content: _Content, stack: AsyncExitStack
-) -> tuple[HostedTool, ...]:
-    chain = SearchChain(backends.configured(settings), seconds=settings.search_seconds)
-    stack.push_async_callback(chain.aclose)
-    return (
-        WebSearch(chain),
-        FileSearch(library, max_output_chars=settings.max_tool_output_chars),
-        CodeInterpreter(machines, settings, content.load),
-    )
 
 
 async def _containers(settings: Settings, database: Database, stack: AsyncExitStack) -> Containers:
@@ -236,10 +236,20 @@ class _Content:
 
     async def read(self, name: str, data: bytes) -> str:
         """The text of a document. Raises a 400 ``ApiError`` for what cannot be read."""
+        try:
+            return await self._read(name, data)
+        except Unreadable as error:
+            raise ApiError(str(error), code=error.code) from None
+
+    async def read_pdf(self, data: bytes) -> str:
+        """The text of a PDF of the web. Raises ``FetchError``."""
+        try:
+            return await self._read("page.pdf", data)
+        except Unreadable as error:
+            raise FetchError("unsupported_content_type", str(error)) from None
+
+    async def _read(self, name: str, data: bytes) -> str:
         with tempfile.NamedTemporaryFile() as file:
             await asyncio.to_thread(file.write, data)
             file.flush()
-            try:
-                return (await self._reader.read(Path(file.name), name)).text
-            except Unreadable as error:
-                raise ApiError(str(error), code=error.code) from None
+            return (await self._reader.read(Path(file.name), name)).text

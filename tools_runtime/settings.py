@@ -93,10 +93,26 @@ class Settings(BaseSettings):
     searxng_url: str | None = None
     """Base URL of a SearXNG whose settings allow the format ``json``."""
     search_backends: Annotated[tuple[str, ...], NoDecode] = ()
-    """In the order in which they are asked: ``searxng``, ``ddgs:<engine>``. Empty: SearXNG if it has a URL, then
-    public engines."""
+    """In the order in which they are asked: ``searxng``, ``brave``, ``tavily``, ``json``, ``kiwix``, ``ddgs:<engine>``.
+    If there are none: those of them that have a URL or a key, then public engines."""
+    brave_key: SecretStr | None = None
+    """For Brave's Web Search API."""
+    tavily_key: SecretStr | None = None
+    """For Tavily's Search API."""
+    search_json_url: str | None = None
+    """URL of an engine that answers JSON; ``{query}``, ``{count}``, ``{country}``, ``{language}`` are filled in."""
+    search_json_results: str = "results[].{url: url, title: title, snippet: content}"
+    """JMESPath of its hits, each with ``url``, ``title`` and ``snippet``."""
+    search_json_header: SecretStr | None = None
+    """A header that it is sent, ``Name: value``."""
+    kiwix_url: str | None = None
+    """Base URL of a kiwix-serve."""
     search_seconds: float = 8
     """For all queries of one search together, over all backends."""
+    search_hedge_seconds: float = 2
+    """After which a backend that has not answered is joined by the next; the first answer counts."""
+    search_cache_seconds: float = 300
+    """How long what an engine found is kept in memory."""
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()
     """``host:port``s that the page fetcher may reach besides public addresses."""
     fetch_seconds: float = 15
@@ -105,6 +121,20 @@ class Settings(BaseSettings):
     """Of one page, decompressed."""
     fetch_max_redirects: int = 5
     """Each is checked like the first address."""
+    page_seconds: float = 10
+    """For turning one page into text."""
+    page_memory_bytes: int = 2**30
+    """Address space of the process that does so."""
+    page_max_chars: int = 1_000_000
+    """Of the text of one page; the rest is left out."""
+    page_cache_seconds: float = 900
+    """How long a page that was opened is kept in memory."""
+    page_cache_chars: int = 50_000_000
+    """Of all pages kept."""
+    robots: Literal["obey", "ignore"] = "obey"
+    """Whether a site's robots.txt decides if its pages are opened."""
+    open_any_url: bool = False
+    """Models may open URLs that neither the user, nor a result, nor an opened page has named."""
 
     # File search
     embedding_model: str | None = None

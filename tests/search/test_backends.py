@@ -15,6 +15,15 @@ PUBLIC = ["ddgs:duckduckgo", "ddgs:brave", "ddgs:mojeek", "ddgs:startpage"]
         ({}, PUBLIC),
         ({"searxng_url": "http://127.0.0.1:1"}, ["searxng", *PUBLIC]),
         (
+            {
+                "kiwix_url": "http://127.0.0.1:1",
+                "tavily_key": "t",
+                "brave_key": "b",
+                "search_json_url": "http://127.0.0.1:1/?q={query}",
+            },
+            ["brave", "tavily", "json", "kiwix", *PUBLIC],
+        ),
+        (
             {"search_backends": "ddgs:wikipedia, searxng", "searxng_url": "http://127.0.0.1:1"},
             ["ddgs:wikipedia", "searxng"],
         ),
@@ -26,7 +35,9 @@ async def test_the_settings_give_the_order(settings: dict[str, str], names: list
     await chain.aclose()
 
 
-@pytest.mark.parametrize("name", ["google", "ddgs", "ddgs:", "ddgs:auto", "searxng:x", "searxng"])
+@pytest.mark.parametrize(
+    "name", ["google", "ddgs", "ddgs:", "ddgs:auto", "searxng:x", "searxng", "brave", "tavily", "json", "kiwix"]
+)
 async def test_a_name_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"backend|engine"):
         configured(Settings(search_backends=(name,)))

@@ -36,6 +36,12 @@ class Hanging(Scripted):
         raise AssertionError
 
 
+class Late(Scripted):
+    async def search(self, query: Query) -> SearchOutcome:
+        await asyncio.sleep(0.05)
+        return await super().search(query)
+
+
 def found(*urls: str) -> SearchOutcome:
     return SearchOutcome("ok", tuple(Result(url, f"title of {url}", "") for url in urls))
 
@@ -149,6 +155,55 @@ async def test_closing_closes_every_backend() -> None:
     chain = backends(found(), found())
     await SearchChain(chain, seconds=1).aclose()
     assert all(backend.closed for backend in chain)
+
+
+async def test_a_slow_backend_is_joined_by_the_next_and_may_still_win() -> None:
+    slow = Hanging("slow", {"": found()})
+    chain = SearchChain([slow, *backends(found("https://a.test/"))], seconds=60, hedge_seconds=0.01)
+    assert urls(await chain.search([Query("x")])) == ["https://a.test/"]
+    late = Late("late", {"": found("https://late.test/")})
+    chain = SearchChain([late, slow], seconds=60, hedge_seconds=0.01)
+    assert urls(await chain.search([Query("x")])) == ["https://late.test/"]
+
+
+async def test_a_backend_that_refuses_is_left_alone() -> None:
+    refusing, good = backends(SearchOutcome("rate_limited", retry_after=70), found("https://a.test/"))
+    chain = SearchChain([refusing, good], seconds=5)
+    for text in ("a", "b", "c"):
+        assert (await chain.search([Query(text)])).status == "ok"
+    assert (refusing.asked, good.asked) == (["a"], ["a", "b", "c"])
+    assert [(state.name, state.state, state.status) for state in chain.states()] == [
+        ("backend 0", "open", "rate_limited"),
+        ("backend 1", "closed", "ok"),
+    ]
+
+
+async def test_when_all_are_left_alone_the_shortest_wait_is_told() -> None:
+    chain = SearchChain(
+        backends(SearchOutcome("blocked", retry_after=500), SearchOutcome("rate_limited", retry_after=70)), seconds=5
+    )
+    for text in "ab":
+        outcome = await chain.search([Query(text)])
+        assert outcome.status == "blocked" and 60 < (outcome.retry_after or 0) <= 70
+
+
+async def test_a_backend_that_hangs_counts_as_failing() -> None:
+    chain = SearchChain([Hanging("hanging", {"": found()})], seconds=0.02)
+    for text in "abc":
+        await chain.search([Query(text)])
+    assert [state.state for state in chain.states()] == ["open"]
+
+
+async def test_answers_are_kept_and_failures_are_not() -> None:
+    backend = Scripted("one", {"good": found("https://a.test/"), "bad": fails("bad_response")})
+    chain = SearchChain([backend], seconds=5, cache_seconds=60)
+    assert (await chain.search([Query("good")], live=False)).status == "empty"
+    for _ in range(2):
+        await chain.search([Query("good")])
+        await chain.search([Query("bad")])
+    assert backend.asked == ["good", "bad", "bad"]
+    assert (await chain.search([Query("good")], live=False)).status == "ok"
+    assert (await chain.search([Query("good", country="CH")], live=False)).status == "empty"
 
 
 @pytest.mark.live_stack

@@ -6,6 +6,7 @@ go wrong with a fetch is an exception, for a page that was asked for and is not 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,7 +21,12 @@ FetchCode = Literal[
     "too_large",
     "too_many_redirects",
     "unsupported_encoding",
+    "unsupported_content_type",
     "network_error",
+    "not_allowed_domain",
+    "robots_disallowed",
+    "not_in_prior_context",
+    "not_cached",
 ]
 
 
@@ -51,11 +57,15 @@ class Result:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """What came of a search, best hit first. ``detail`` says to the operator, not to the model, what went wrong."""
+    """What came of a search, best hit first. ``detail`` says to the operator, not to the model, what went wrong.
+
+    ``retry_after`` is in how many seconds the engine wants to be asked again, if it says so.
+    """
 
     status: Status
     results: tuple[Result, ...] = ()
     detail: str = ""
+    retry_after: float | None = None
 
 
 class SearchBackend(Protocol):
@@ -91,11 +101,15 @@ class FetchError(Exception):
         self.message = message
 
 
+CheckHop = Callable[[str], Awaitable[None]]
+"""Raises ``FetchError`` for a URL that may not be fetched."""
+
+
 class PageFetcher(Protocol):
     """Gets documents whose URLs nobody on this side has vouched for."""
 
-    async def get(self, url: str) -> Page:
-        """The document at ``url``. Raises ``FetchError``."""
+    async def get(self, url: str, check: CheckHop | None = None) -> Page:
+        """The document at ``url``. ``check`` is asked before each hop, redirects included. Raises ``FetchError``."""
         ...
 
     async def aclose(self) -> None: ...

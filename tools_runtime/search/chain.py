@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tools_runtime.search import Query, Result, SearchBackend, SearchOutcome
+from tools_runtime.search.cache import Cache
+from tools_runtime.search.circuit import Circuit, CircuitState
 from tools_runtime.search.domains import permits
 from tools_runtime.search.urls import canonical, presentable
 
-_log = logging.getLogger(__name__)
-
+_CACHED = 1000
+"""Answers kept."""
 _RRF_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
 
@@ -20,58 +21,109 @@ _RRF_K = 60
 class SearchChain:
     """Asks ``backends`` in their order. All queries of one ``search`` together take at most ``seconds``.
 
-    A backend that does not answer is followed by the next. One that answers that there is nothing is followed by one
-    more: engines' indexes differ. A backend that others follow gets at most half of the time that is left.
+    A backend that does not answer is followed by the next; so is one that has not answered after ``hedge_seconds`` or
+    half of the time that is left, and the first answer counts. One that answers that there is nothing is followed by
+    one more: engines' indexes differ. Answers are kept for ``cache_seconds``.
     """
 
-    def __init__(self, backends: Sequence[SearchBackend], *, seconds: float) -> None:
+    def __init__(
+        self,
+        backends: Sequence[SearchBackend],
+        *,
+        seconds: float,
+        hedge_seconds: float = 2,
+        cache_seconds: float = 0,
+    ) -> None:
         self.backends = tuple(backends)
+        self._circuits = tuple(Circuit(backend.name) for backend in self.backends)
         self._seconds = seconds
+        self._hedge_seconds = hedge_seconds
+        self._cache: Cache[SearchOutcome] = Cache(seconds=cache_seconds, capacity=_CACHED, keep=_answered)
 
-    async def search(self, queries: Sequence[Query]) -> SearchOutcome:
+    async def search(self, queries: Sequence[Query], *, live: bool = True) -> SearchOutcome:
         """Searches for all ``queries`` at once. URLs are unique, presentable and within each query's filters.
 
         ``ok`` if anything was found, ``empty`` if an engine said that there is nothing, else the first failure.
-        ``detail`` is set when some query could not be searched.
+        ``detail`` is set when some query could not be searched. Without ``live`` only kept answers are given.
         """
         deadline = asyncio.get_running_loop().time() + self._seconds
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._search_one(query, deadline)) for query in queries]
+            tasks = [group.create_task(self._search_cached(query, deadline, live=live)) for query in queries]
         outcomes = [task.result() for task in tasks]
         results = _fuse(outcome.results for outcome in outcomes)
-        failures = [outcome for outcome in outcomes if outcome.status not in ("ok", "empty")]
+        failures = [outcome for outcome in outcomes if not _answered(outcome)]
         detail = "; ".join(dict.fromkeys(failure.detail for failure in failures))
         if results:
             return SearchOutcome("ok", results, detail)
         if len(failures) < len(outcomes):
             return SearchOutcome("empty", detail=detail)
-        return SearchOutcome(failures[0].status, detail=detail)
+        return replace(failures[0], detail=detail)
+
+    def states(self) -> list[CircuitState]:
+        """How each backend fares."""
+        return [circuit.state() for circuit in self._circuits]
 
     async def aclose(self) -> None:
         for backend in self.backends:
             await backend.aclose()
 
+    async def _search_cached(self, query: Query, deadline: float, *, live: bool) -> SearchOutcome:
+        key = repr(query)
+        if not live:
+            return self._cache.get(key) or SearchOutcome("empty")
+        return await self._cache.get_or_make(key, lambda: self._search_one(query, deadline))
+
     async def _search_one(self, query: Query, deadline: float) -> SearchOutcome:
+        waiting = list(reversed(list(zip(self.backends, self._circuits, strict=True))))
+        running: dict[asyncio.Task[SearchOutcome], SearchBackend] = {}
         failures: list[tuple[SearchBackend, SearchOutcome]] = []
         empties = 0
-        for backend in self.backends:
-            seconds = deadline - asyncio.get_running_loop().time()
-            if empties == 2 or seconds <= 0:
-                break
-            outcome = await _ask(backend, query, seconds if backend is self.backends[-1] else seconds / 2)
-            if outcome.status == "ok":
-                return outcome
-            if outcome.status == "empty":
-                empties += 1
-            else:
-                failures.append((backend, outcome))
-                _log.warning("%s did not answer: %s %s", backend.name, outcome.status, outcome.detail)
+        try:
+            while empties < 2:
+                left = deadline - asyncio.get_running_loop().time()
+                if waiting and left > 0:
+                    backend, circuit = waiting.pop()
+                    running[asyncio.create_task(_ask_unless_open(backend, circuit, query, left))] = backend
+                elif not running:
+                    break
+                patience = min(self._hedge_seconds, left / 2) if waiting and left > 0 else None
+                done, _ = await asyncio.wait(running, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    backend, outcome = running.pop(task), task.result()
+                    if outcome.status == "ok":
+                        return outcome
+                    if outcome.status == "empty":
+                        empties += 1
+                    else:
+                        failures.append((backend, outcome))
+        finally:
+            for task in running:
+                task.cancel()
         if empties:
             return SearchOutcome("empty")
         if not failures:
             return SearchOutcome("unreachable", detail="no search backend is configured")
         detail = ", ".join(f"{backend.name}: {outcome.status}" for backend, outcome in failures)
-        return SearchOutcome(failures[0][1].status, detail=detail)
+        waits = [outcome.retry_after for _, outcome in failures if outcome.retry_after]
+        return SearchOutcome(failures[0][1].status, detail=detail, retry_after=min(waits, default=None))
+
+
+async def _ask_unless_open(backend: SearchBackend, circuit: Circuit, query: Query, seconds: float) -> SearchOutcome:
+    """Asks a backend unless it is to be left alone, and takes note of how it fares."""
+    refusal = circuit.refusal()
+    if refusal is not None:
+        return refusal
+    try:
+        outcome = await _ask(backend, query, seconds)
+    except BaseException:
+        circuit.release()
+        raise
+    circuit.record(outcome)
+    return outcome
+
+
+def _answered(outcome: SearchOutcome) -> bool:
+    return outcome.status in ("ok", "empty")
 
 
 async def _ask(backend: SearchBackend, query: Query, seconds: float) -> SearchOutcome:

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from tools_runtime import __version__
-from tools_runtime.search import FetchError, Page
+from tools_runtime.search import CheckHop, FetchError, Page
 from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.settings import Settings
 
@@ -51,11 +51,11 @@ class GuardedFetcher:
             trust_env=False,
         )
 
-    async def get(self, url: str) -> Page:
-        """The document at ``url``. Raises ``FetchError``."""
+    async def get(self, url: str, check: CheckHop | None = None) -> Page:
+        """The document at ``url``. ``check`` is asked before each hop, redirects included. Raises ``FetchError``."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._follow(url)
+                return await self._follow(url, check)
         except TimeoutError:
             raise FetchError("timeout", f"The page did not arrive within {self._seconds:g} seconds.") from None
         except aiohttp.InvalidURL:
@@ -66,10 +66,12 @@ class GuardedFetcher:
     async def aclose(self) -> None:
         await self._session.close()
 
-    async def _follow(self, url: str) -> Page:
+    async def _follow(self, url: str, check: CheckHop | None) -> Page:
         target = _parse(url)
         for _ in range(self._max_redirects + 1):
             self._check_literal(target)
+            if check is not None:
+                await check(str(target))
             async with self._session.get(target, allow_redirects=False) as response:
                 location = response.headers.get("Location")
                 if response.status in _REDIRECTS and location:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -9,6 +10,7 @@ import orjson
 
 from tools_runtime.search import Query, Result, SearchOutcome, Status
 from tools_runtime.search.domains import with_operators
+from tools_runtime.search.retry import retry_after
 
 _FORBIDDEN = (
     "HTTP 403: this SearXNG does not serve JSON, or refuses this client; enable search.formats: [html, json] in its "
@@ -41,7 +43,7 @@ class SearxngBackend:
         try:
             async with self._session.get(self._url, params=_parameters(query)) as response:
                 if response.status != 200:
-                    return _refusal(response.status)
+                    return replace(_refusal(response.status), retry_after=retry_after(response.headers))
                 return _outcome(orjson.loads(await response.read()))
         except TimeoutError:
             return SearchOutcome("timeout")

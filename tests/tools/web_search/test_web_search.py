@@ -10,6 +10,7 @@ import pytest
 from openai.types.responses import ResponseFunctionWebSearch
 from pydantic import TypeAdapter
 from stack import WebStack
+from websites import LoopbackNames, Site, browser, no_pdf
 
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.events import Event
@@ -17,8 +18,12 @@ from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, WebSe
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.tools import HostedToolParam
 from tools_runtime.search import Query, Result, SearchOutcome
+from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.search.pages import PageReader
 from tools_runtime.search.searxng import SearxngBackend
+from tools_runtime.settings import Settings
 from tools_runtime.tools import BoundTool, HostedTool, Scope
 from tools_runtime.tools.sources import Sources, WebSource
 from tools_runtime.tools.web_search import WebSearch
@@ -56,7 +61,7 @@ class Run:
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine = engine or Engine()
-        self.tool = WebSearch(SearchChain([self.engine], seconds=5), now=lambda: NOW)
+        self.tool = WebSearch(SearchChain([self.engine], seconds=5), browser(Site()), now=lambda: NOW)
         self.events: list[Event] = []
         self.sources = Sources()
         self.text = ""
@@ -69,11 +74,13 @@ class Run:
         return await self.tool.bind(tool, scope, "tools[0]")
 
     async def call(self, arguments: str | Sequence[str] = ("anything",), **options: Any) -> dict[str, Any]:
-        """Runs a call and returns the finished item."""
+        """Runs a search and returns the finished item."""
         written = arguments if isinstance(arguments, str) else json.dumps({"queries": arguments})
-        bound = await self.bind(**options)
-        call = bound.call("web_search", self.events.append)
-        self.text = await call.run(written)
+        return await self.calls(await self.bind(**options), "web_search", written)
+
+    async def calls(self, bound: BoundTool, function: str, arguments: str) -> dict[str, Any]:
+        """Runs any call and returns the finished item."""
+        self.text = await bound.call(function, self.events.append).run(arguments)
         item: dict[str, Any] = self.events[-1].wire()["item"]
         return item
 
@@ -174,10 +181,10 @@ async def test_bad_arguments_fail_the_item_and_are_explained(arguments: str) -> 
 
 
 async def test_a_search_that_fails_fails_the_item_only() -> None:
-    run = Run(Engine(SearchOutcome("rate_limited", detail="secret.internal said 429")))
+    run = Run(Engine(SearchOutcome("rate_limited", detail="secret.internal said 429", retry_after=29.5)))
     done = await run.call()
     assert (done["status"], done["results"], done["action"]["sources"]) == ("failed", [], [])
-    assert "unavailable right now (rate limited)" in run.text
+    assert "unavailable right now (rate limited; retry after 30 s)" in run.text
     assert "secret" not in run.text
     assert run.types[-2:] == ["web_search_call.searching", "output_item.done"]
 
@@ -194,6 +201,14 @@ async def test_without_external_access_nobody_is_asked() -> None:
     done = await run.call(external_web_access=False)
     assert (done["status"], done["results"], run.engine.asked) == ("completed", [], [])
     assert "switched off" in run.text
+
+
+async def test_without_external_access_what_was_found_before_is_shown() -> None:
+    run = Run()
+    run.tool = WebSearch(SearchChain([run.engine], seconds=5, cache_seconds=60), browser(Site()))
+    found = await run.call()
+    assert (await run.call(external_web_access=False))["results"] == found["results"]
+    assert len(run.engine.asked) == 1
 
 
 async def test_options_reach_the_engine() -> None:
@@ -316,9 +331,8 @@ def test_sources_stand_in_for_results_that_were_not_asked_for() -> None:
     assert len(sources) == 1
 
 
-@pytest.mark.parametrize("action", [None, {"type": "open_page", "url": "https://a.test/"}])
-def test_other_actions_leave_nothing_to_show(action: dict[str, Any] | None) -> None:
-    assert Run().tool.render(WebSearchCall.model_validate({"action": action}), Sources()) == []
+def test_an_item_without_an_action_leaves_nothing_to_show() -> None:
+    assert Run().tool.render(WebSearchCall(), Sources()) == []
 
 
 def test_it_is_a_hosted_tool() -> None:
@@ -327,17 +341,27 @@ def test_it_is_a_hosted_tool() -> None:
 
 
 @pytest.mark.live_stack
-async def test_a_real_search_end_to_end(web_stack: WebStack) -> None:
-    backend = SearxngBackend(web_stack.searxng_url, seconds=10)
-    chain = SearchChain([backend], seconds=10)
+async def test_searching_opening_and_finding_end_to_end(web_stack: WebStack) -> None:
+    settings = Settings.model_validate({"fetch_allow": [f"apache.test:{web_stack.corpus_port}"]})
+    fetcher = GuardedFetcher(settings, LoopbackNames())
+    chain = SearchChain([SearxngBackend(web_stack.searxng_url, seconds=10)], seconds=10)
     run = Run()
-    run.tool = WebSearch(chain)
+    run.tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, no_pdf)))
     try:
-        done = await run.call(["mod_rewrite flags", "asyncio task group"], filters={"allowed_domains": ["apache.test"]})
+        bound = await run.bind(filters={"allowed_domains": ["apache.test"]})
+        done = [
+            await run.calls(bound, "web_search", '{"queries": ["mod_rewrite flags", "asyncio task group"]}'),
+            await run.calls(bound, "open_page", '{"target": "1"}'),
+            await run.calls(bound, "find_in_page", '{"target": 1, "pattern": "rewriterule"}'),
+        ]
     finally:
         await chain.aclose()
-    ResponseFunctionWebSearch.model_validate(done)
-    assert done["status"] == "completed"
-    assert done["results"]
-    assert all(source["url"].startswith("http://apache.test:") for source in done["action"]["sources"])
-    assert f"【1】 {done['results'][0]['title']}" in run.text
+        await fetcher.aclose()
+    assert [(item["status"], item["action"]["type"]) for item in done] == [
+        ("completed", "search"),
+        ("completed", "open_page"),
+        ("completed", "find_in_page"),
+    ]
+    assert all(source["url"].startswith("http://apache.test:") for source in done[0]["action"]["sources"])
+    assert done[1]["action"]["url"] == done[0]["results"][0]["url"]
+    assert "RewriteRule" in run.text

@@ -1,0 +1,155 @@
+"""How good web search is at bringing an answer before a model: hand-written questions over real documentation.
+
+The sites, the engine over them and the SearXNG are those of the tests (``tests/stack``), all on loopback. Each question
+is searched as it stands; then the first hit is opened. Beside it stands what the engine's excerpts alone hold.
+
+    PYTHONPATH=tests python benchmarks/web.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import socket
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import stack
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tools_runtime.engine.citations import CitationRewriter
+from tools_runtime.protocol.items import UrlCitation
+from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.protocol.tools import WebSearchTool
+from tools_runtime.search import FetchError
+from tools_runtime.search.browser import Browser
+from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.search.pages import PageReader
+from tools_runtime.search.searxng import SearxngBackend
+from tools_runtime.settings import Settings
+from tools_runtime.tools import BoundTool, Scope
+from tools_runtime.tools.sources import Sources
+from tools_runtime.tools.web_search import WebSearch
+
+QUESTIONS = Path(__file__).with_name("web_questions.tsv")
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one question brought. Times in seconds."""
+
+    hit: bool
+    in_excerpts: bool
+    in_search: bool
+    in_page: bool
+    cited: bool
+    search_seconds: float
+    open_seconds: float
+    chars: int
+
+
+class _Loopback(AbstractResolver):
+    """Every name is this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        pass
+
+
+async def _no_pdf(data: bytes) -> str:
+    raise FetchError("unsupported_content_type", "There are no PDFs here.")
+
+
+async def _call(bound: BoundTool, function: str, **arguments: Any) -> tuple[str, Any, float]:
+    """What the model reads, the finished item, and how long it took."""
+    call = bound.call(function, lambda event: None)
+    start = time.perf_counter()
+    text = await call.run(json.dumps(arguments))
+    return text, call.item, time.perf_counter() - start
+
+
+def _holds(text: str, gold: str) -> bool:
+    return " ".join(gold.split()).lower() in " ".join(text.split()).lower()
+
+
+def _citations_hold(sources: Sources) -> bool:
+    """Whether a citation of each source is a link that stands where its annotation says, and leads to the source."""
+    marked = "".join(f"Statement {number} 【{number}】. " for number in range(1, len(sources) + 1))
+    rewriter = CitationRewriter(sources)
+    pieces = [*rewriter.feed(marked), *rewriter.end()]
+    text = "".join(piece for piece in pieces if isinstance(piece, str))
+    annotations = [piece for piece in pieces if isinstance(piece, UrlCitation)]
+    links = [text[each.start_index : each.end_index] for each in annotations]
+    expected = [source.link() for number in range(1, len(sources) + 1) if (source := sources.get(number))]
+    return links == expected
+
+
+async def _ask(tool: WebSearch, question: str, gold_url: str, gold: str) -> Outcome:
+    sources = Sources()
+    scope = Scope("benchmark", "resp_0", CreateResponse(), (), sources)
+    bound = await tool.bind(WebSearchTool(type="web_search"), scope, "tools[0]")
+    found, item, search_seconds = await _call(bound, "web_search", queries=[question])
+    results = item.results or []
+    page, _, open_seconds = await _call(bound, "open_page", target=1)
+    return Outcome(
+        hit=any(result["url"].partition("#")[0] == gold_url for result in results[:TOP]),
+        in_excerpts=any(_holds(result["text"], gold) for result in results),
+        in_search=_holds(found, gold),
+        in_page=_holds(found + page, gold),
+        cited=_citations_hold(sources),
+        search_seconds=search_seconds,
+        open_seconds=open_seconds,
+        chars=len(found) + len(page),
+    )
+
+
+async def _run(web: stack.WebStack) -> list[Outcome]:
+    hosts = [f"{name}:{web.corpus_port}" for name in stack.SITES]
+    settings = Settings.model_validate({"fetch_allow": hosts, "page_cache_seconds": 0, "search_cache_seconds": 0})
+    fetcher = GuardedFetcher(settings, _Loopback())
+    chain = SearchChain([SearxngBackend(web.searxng_url, seconds=10)], seconds=10)
+    tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, _no_pdf)))
+    outcomes = []
+    try:
+        with QUESTIONS.open(newline="") as file:
+            for place, question, gold in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                host, _, path = place.partition("/")
+                outcomes.append(await _ask(tool, question, f"http://{host}:{web.corpus_port}/{path}", gold))
+    finally:
+        await chain.aclose()
+        await fetcher.aclose()
+    return outcomes
+
+
+def _report(outcomes: Sequence[Outcome]) -> None:
+    def share(name: str) -> str:
+        return f"{sum(getattr(outcome, name) for outcome in outcomes) / len(outcomes):6.1%}"
+
+    def milliseconds(name: str) -> str:
+        return f"{statistics.median(getattr(outcome, name) for outcome in outcomes) * 1000:6.0f} ms"
+
+    print(f"{len(outcomes)} questions")
+    print(f"gold page among the first {TOP} hits      {share('hit')}")
+    print(f"gold string in the excerpts alone    {share('in_excerpts')}  (baseline)")
+    print(f"gold string after search             {share('in_search')}")
+    print(f"gold string after one open_page      {share('in_page')}")
+    print(f"citations valid                      {share('cited')}")
+    print(f"search, median                       {milliseconds('search_seconds')}")
+    print(f"open_page, median                    {milliseconds('open_seconds')}")
+    print(f"characters that the model reads      {statistics.median(outcome.chars for outcome in outcomes):6.0f}")
+
+
+if __name__ == "__main__":
+    with stack.running() as web:
+        _report(asyncio.run(_run(web)))

@@ -1,0 +1,45 @@
+"""Opening pages: within a request's domains and what sites allow, from the cache where it has them."""
+
+from __future__ import annotations
+
+from tools_runtime.search import FetchError, PageFetcher, Query
+from tools_runtime.search.cache import Cache
+from tools_runtime.search.domains import permits
+from tools_runtime.search.pages import PageReader, WebDocument
+from tools_runtime.search.robots import Robots
+from tools_runtime.search.urls import canonical
+from tools_runtime.settings import Settings
+
+
+class Browser:
+    """Opens pages for all requests. Documents are kept for ``page_cache_seconds``."""
+
+    def __init__(self, settings: Settings, fetcher: PageFetcher, reader: PageReader) -> None:
+        self._fetcher = fetcher
+        self._reader = reader
+        self._robots = Robots(fetcher) if settings.robots == "obey" else None
+        self._cache: Cache[WebDocument] = Cache(
+            seconds=settings.page_cache_seconds,
+            capacity=settings.page_cache_chars,
+            size=lambda document: sum(map(len, document.lines)),
+        )
+
+    async def open(self, url: str, filters: Query, *, live: bool = True) -> WebDocument:
+        """The page at ``url``, each of whose redirects the domains of ``filters`` let through. Without ``live`` only
+        from the cache. Raises ``FetchError``."""
+        key = repr((canonical(url), filters.allowed_domains, filters.blocked_domains))
+        if live:
+            return await self._cache.get_or_make(key, lambda: self._fetch(url, filters))
+        document = self._cache.get(key)
+        if document is None:
+            raise FetchError("not_cached", "Only pages in the cache can be opened for this request.")
+        return document
+
+    async def _fetch(self, url: str, filters: Query) -> WebDocument:
+        async def check(hop: str) -> None:
+            if not permits(filters, hop):
+                raise FetchError("not_allowed_domain", "Its domain is not among those allowed.")
+            if self._robots is not None and not await self._robots.allow(hop):
+                raise FetchError("robots_disallowed", "The site's robots.txt does not allow it.")
+
+        return await self._reader.read(await self._fetcher.get(url, check))

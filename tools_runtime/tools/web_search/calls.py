@@ -1,0 +1,189 @@
+"""The three calls: searching, opening a page, finding in it. Each is one item with one action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tools_runtime import ids
+from tools_runtime.protocol.events import HostedToolProgress
+from tools_runtime.protocol.items import SearchSource, WebSearchAction, WebSearchCall
+from tools_runtime.search import FetchError, SearchOutcome
+from tools_runtime.search.pages import WebDocument
+from tools_runtime.tools import Emit, HostedCall
+from tools_runtime.tools.sources import Sources
+from tools_runtime.tools.web_search import view
+from tools_runtime.tools.web_search.session import WebSession, resolve
+
+_MAX_QUERY_CHARS = 400
+_MAX_PATTERN_CHARS = 400
+_AROUND = 2
+"""Lines shown on each side of a place that was found."""
+
+
+class _WebCall(HostedCall):
+    """What all calls have in common."""
+
+    item: WebSearchCall
+
+    def __init__(self, emit: Emit, sources: Sources, session: WebSession) -> None:
+        super().__init__(emit, WebSearchCall(id=ids.new("ws")))
+        self._sources = sources
+        self._session = session
+
+    def _begin(self, *, sensible: bool) -> None:
+        self.emit(HostedToolProgress(type="response.web_search_call.in_progress", item_id=self.item_id))
+        if sensible:
+            self.emit(HostedToolProgress(type="response.web_search_call.searching", item_id=self.item_id))
+
+    def _end(self, *, failed: bool) -> None:
+        if not failed:
+            self.emit(HostedToolProgress(type="response.web_search_call.completed", item_id=self.item_id))
+        self.close("failed" if failed else "completed")
+
+
+class SearchCall(_WebCall):
+    """``web_search``."""
+
+    def announce(self, arguments: str) -> None:
+        """The action stands in the opened item already: strict clients need one there."""
+        queries = _queries(arguments)
+        self.item.action = WebSearchAction(type="search", query=queries[0] if queries else "", queries=queries)
+        self.open()
+
+    async def run(self, arguments: str) -> str:
+        self.announce(arguments)
+        action = self.item.action
+        assert action is not None
+        queries = action.queries or []
+        self._begin(sensible=bool(queries))
+        outcome = await self._session.search(queries) if queries else SearchOutcome("empty")
+        results = [view.shown(result, self._session.size.excerpt_chars) for result in outcome.results]
+        self.item.results = results
+        self.item.action = action.model_copy(update={"sources": [_source(result["url"]) for result in results]})
+        unanswered = outcome.status not in ("ok", "empty")
+        self._end(failed=not queries or unanswered)
+        if not queries:
+            return view.BAD_SEARCH
+        if not self._session.live and not results:
+            return view.OFF
+        if unanswered:
+            return view.unavailable(outcome)
+        answer = view.listing(queries, results, self._sources, self.item_id)
+        return f"{answer}\n(Some of the queries could not be searched.)" if outcome.detail else answer
+
+
+class _PageCall(_WebCall):
+    """A call that shows a part of a page."""
+
+    async def _show(self, url: str, arguments: dict[str, Any]) -> str:
+        """Runs to the item's end. A page that cannot be opened fails the item and is explained."""
+        self._begin(sensible=True)
+        try:
+            document = await self._session.open(url)
+        except FetchError as error:
+            self._end(failed=True)
+            return view.not_opened(error)
+        page = view.page_shown(url, document.title, self._part(document, arguments))
+        self.item.results = [page]
+        self._end(failed=False)
+        return view.excerpt(page, self._sources, self.item_id)
+
+    def _refuse(self, answer: str) -> str:
+        self._begin(sensible=False)
+        self._end(failed=True)
+        return answer
+
+    def _part(self, document: WebDocument, arguments: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+
+class OpenCall(_PageCall):
+    """``open_page``."""
+
+    def announce(self, arguments: str) -> None:
+        url = resolve(_object(arguments).get("target"), self._sources)
+        self.item.action = WebSearchAction(type="open_page", url=url or "")
+        self.open()
+
+    async def run(self, arguments: str) -> str:
+        self.announce(arguments)
+        action = self.item.action
+        assert action is not None
+        return await self._show(action.url, _object(arguments)) if action.url else self._refuse(view.BAD_OPEN)
+
+    def _part(self, document: WebDocument, arguments: dict[str, Any]) -> str:
+        line = arguments.get("line")
+        text = str(line).strip().removeprefix("L") if isinstance(line, int | str) else ""
+        first = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+        first, last = document.window(first, self._session.size.page_chars)
+        return "\n".join([f"Lines {first} to {last} of {len(document.lines)}:", *document.numbered(first, last)])
+
+
+class FindCall(_PageCall):
+    """``find_in_page``."""
+
+    def announce(self, arguments: str) -> None:
+        data = _object(arguments)
+        url = resolve(data.get("target"), self._sources)
+        self.item.action = WebSearchAction(type="find_in_page", url=url or "", pattern=_pattern(data))
+        self.open()
+
+    async def run(self, arguments: str) -> str:
+        self.announce(arguments)
+        action = self.item.action
+        assert action is not None
+        if not action.url or not action.pattern:
+            return self._refuse(view.BAD_FIND)
+        return await self._show(action.url, _object(arguments))
+
+    def _part(self, document: WebDocument, arguments: dict[str, Any]) -> str:
+        places = document.find(_pattern(arguments))
+        if not places:
+            return f"These words are not in the {len(document.lines)} lines of the page. Try fewer or other words."
+        parts = [f"Found at {', '.join(f'L{place}' for place in places)} of {len(document.lines)} lines:"]
+        room, shown = self._session.size.page_chars, 0
+        for place in places:
+            first, last = max(place - _AROUND, shown + 1), min(place + _AROUND, len(document.lines))
+            lines = list(document.numbered(first, last))
+            room -= sum(map(len, lines))
+            if room < 0 and shown:
+                break
+            parts += ([""] if first > shown + 1 else []) + lines
+            shown = max(shown, last)
+        return "\n".join(parts)
+
+
+# --- what models write -----------------------------------------------------------------------------------------------
+
+
+def _queries(arguments: str) -> list[str]:
+    """The queries in ``arguments``, also from the shapes that models write by mistake. Empty if there are none."""
+    try:
+        data = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return []
+    if isinstance(data, dict):
+        data = data.get("queries") or data.get("query")
+    queries = [data] if isinstance(data, str) else data if isinstance(data, list) else []
+    texts = (" ".join(query.split())[:_MAX_QUERY_CHARS] for query in queries if isinstance(query, str))
+    return list(dict.fromkeys(filter(None, texts)))[: view.MAX_QUERIES]
+
+
+def _object(arguments: str) -> dict[str, Any]:
+    """The arguments; empty if they are no object."""
+    try:
+        data = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _pattern(arguments: dict[str, Any]) -> str:
+    pattern = arguments.get("pattern")
+    return " ".join(pattern.split())[:_MAX_PATTERN_CHARS] if isinstance(pattern, str) else ""
+
+
+def _source(url: str) -> SearchSource:
+    return SearchSource.model_validate({"type": "url", "url": url})
