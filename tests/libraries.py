@@ -59,7 +59,7 @@ async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = N
     files = FileStore(database, BlobStore(folder / "files"))
     members = VectorStoreFileStore(database)
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
-    reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7)
+    reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7, max_unpacked=10**8)
     ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
     shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, embedder)
     await shelf.start()

@@ -103,6 +103,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         seconds=settings.read_seconds,
         memory_bytes=settings.read_memory_bytes,
         max_chars=settings.read_max_chars,
+        max_unpacked=settings.read_max_unpacked_bytes,
     )
     library = await _library(settings, database, reader, stack)
     fetcher = GuardedFetcher(settings)

@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     """Address space of the process that does so."""
     read_max_chars: int = 40_000_000
     """Of the text of one file; more is a failure, not a cut."""
+    read_max_unpacked_bytes: int = 256 * 2**20
+    """Of one Office document, OpenDocument or EPUB, which are archives."""
     max_file_tokens: int = 5_000_000
     """Of one file in a vector store; OpenAI's limit."""
     max_input_file_chars: int = 400_000
