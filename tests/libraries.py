@@ -17,11 +17,12 @@ from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.reading import SubprocessReader
-from tools_runtime.stores import Attachment, Attributes, NewVectorStore, StoredFile, VectorStoreFile
+from tools_runtime.stores import Attachment, Attributes, NewFile, NewVectorStore, StoredFile, VectorStoreFile
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 
@@ -70,11 +71,24 @@ async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = N
         await database.close()
 
 
+@asynccontextmanager
+async def part_store(folder: Path, shelf: Library) -> AsyncIterator[UploadStore]:
+    """The uploads that become files of ``shelf``, which lies in the same folder."""
+    database = Database(f"sqlite:///{folder}/library.db")
+    await database.open()
+    store = UploadStore(database, BlobStore(folder / "parts"), shelf.files, seconds=3600)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await database.close()
+
+
 async def upload(shelf: Library, name: str, data: str | bytes, owner: str = OWNER) -> StoredFile:
     async def pieces() -> AsyncIterator[bytes]:
         yield data.encode() if isinstance(data, str) else data
 
-    return await shelf.files.create(owner, name, "assistants", pieces(), max_bytes=10**8)
+    return await shelf.files.create(NewFile(owner, name, "assistants"), pieces(), max_bytes=10**8)
 
 
 async def new_store(shelf: Library, owner: str = OWNER, *, days: int | None = None) -> str:

@@ -16,7 +16,18 @@ from fastapi import FastAPI
 from sandbox import Sandbox, SandboxUnavailable
 from sandbox.docker import DockerSandbox
 from tools_runtime import __version__, ids
-from tools_runtime.api import conversations, errors, files, health, models, responses, vector_store_files, vector_stores
+from tools_runtime.api import (
+    conversations,
+    errors,
+    files,
+    health,
+    models,
+    responses,
+    uploads,
+    vector_store_files,
+    vector_stores,
+)
+from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.prepare import Preparer
@@ -25,6 +36,7 @@ from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.retrieval import Reader, Unreadable
 from tools_runtime.retrieval.chunking import Chunker
+from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
@@ -41,6 +53,7 @@ from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 from tools_runtime.tools import HostedTool
@@ -78,6 +91,7 @@ class _Services:
     responses: ResponseStore
     conversations: ConversationStore
     library: Library
+    uploads: UploadStore
     upstreams: Router
 
 
@@ -87,6 +101,8 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(conversations.router(services.conversations, limit))
     app.include_router(models.router(services.upstreams))
     app.include_router(files.router(services.library, settings.max_file_bytes))
+    upload_limits = UploadLimits(settings.max_upload_bytes, settings.max_part_bytes, limit)
+    app.include_router(uploads.router(services.uploads, upload_limits))
     app.include_router(vector_stores.router(services.library, limit))
     app.include_router(vector_store_files.router(services.library, limit))
     app.include_router(health.router())
@@ -106,6 +122,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         max_unpacked=settings.read_max_unpacked_bytes,
     )
     library = await _library(settings, database, reader, stack)
+    upload_store = await _uploads(settings, database, library, stack)
     fetcher = GuardedFetcher(settings)
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
@@ -120,7 +137,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
     stack.push_async_callback(engine.aclose)
-    return _Services(engine, history.responses, history.conversations, library, upstreams)
+    return _Services(engine, history.responses, history.conversations, library, upload_store, upstreams)
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
@@ -135,6 +152,16 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     stack.push_async_callback(library.stop)
     await library.start()
     return library
+
+
+async def _uploads(settings: Settings, database: Database, library: Library, stack: AsyncExitStack) -> UploadStore:
+    parts = BlobStore(settings.data / "parts")
+    store = UploadStore(database, parts, library.files, seconds=settings.upload_seconds)
+    await store.start()
+    sweeper = Sweeper(library, store, seconds=settings.sweep_seconds)
+    stack.push_async_callback(sweeper.stop)
+    sweeper.start()
+    return store
 
 
 async def _tools(

@@ -111,6 +111,14 @@ class Settings(BaseSettings):
     """A sentence-transformers model, by name or folder; without it the one that comes with the installation."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
+    max_upload_bytes: int = 8 * 2**30
+    """Of one file that comes in parts; OpenAI's limit."""
+    max_part_bytes: int = 64 * 2**20
+    """Of one part; OpenAI's limit."""
+    upload_seconds: int = 3600
+    """From the creation of an upload to its completion; OpenAI's limit."""
+    sweep_seconds: float = Field(default=60, gt=0)
+    """Between two rounds of deleting what has expired."""
     read_seconds: float = 120
     """For turning one file into text."""
     read_memory_bytes: int = 2 * 2**30

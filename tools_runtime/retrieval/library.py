@@ -64,13 +64,17 @@ class Library:
         return await self.stores.get(owner, store.id) or store
 
     async def attach(self, owner: str, store_id: str, attachment: Attachment) -> VectorStoreFile:
-        """Puts a file into a vector store, to be read in the background. Raises a 404 ``ApiError``."""
+        """Puts a file into a vector store, to be read in the background. Raises ``ApiError`` for what does not exist or
+        is expired."""
+        await self.require(owner, [store_id], "vector_store_id")
         members, _, replaced = await self.members.attach(owner, store_id, [attachment])
         await self._added(members, replaced)
         return members[0]
 
     async def attach_batch(self, owner: str, store_id: str, attachments: Sequence[Attachment]) -> FileBatch:
-        """Puts several files into a vector store, as a batch. Raises a 404 ``ApiError``, and then adds none."""
+        """Puts several files into a vector store, as a batch. Raises ``ApiError`` for what does not exist or is
+        expired, and then adds none."""
+        await self.require(owner, [store_id], "vector_store_id")
         members, batch, replaced = await self.members.attach(owner, store_id, attachments, batch=True)
         await self._added(members, replaced)
         assert batch is not None
@@ -89,6 +93,13 @@ class Library:
     async def delete_store(self, owner: str, store_id: str) -> bool:
         """Deletes a vector store; its files stay."""
         return await self._deleted(await self.stores.delete(owner, store_id))
+
+    async def expire(self, now: float) -> None:
+        """Deletes files whose time is over, and what is searched in vector stores whose time is over."""
+        for owner, file_id in await self.files.expired(now):
+            await self.delete_file(owner, file_id)
+        while keys := await self.stores.expire(now):
+            await self.passages.forget(keys)
 
     async def require(self, owner: str, store_ids: Sequence[str], param: str) -> None:
         """Raises ``ApiError`` naming ``param``: a 404 for an unknown vector store, a 400 for an expired one."""
