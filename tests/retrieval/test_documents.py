@@ -45,7 +45,9 @@ async def read(tmp_path: Path, name: str, data: bytes) -> Document:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_each_kind_gives_its_words_and_headings(tmp_path: Path, name: str, data: bytes, found: list[str]):
-    text = (await read(tmp_path, name, data)).text
+    document = await read(tmp_path, name, data)
+    text = document.text
+    assert document.marked == any(part.startswith("#") for part in found)
     assert [part for part in [WORDS, *found] if part not in text] == []
 
 

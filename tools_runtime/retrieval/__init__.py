@@ -23,10 +23,12 @@ Matrix: TypeAlias = "npt.NDArray[np.float32]"
 
 @dataclass(frozen=True)
 class Document:
-    """The text of a file. ``page_starts`` are the offsets at which its pages begin; None where it has no pages."""
+    """The text of a file. ``page_starts`` are the offsets at which its pages begin; None where it has no pages. In a
+    ``marked`` text, lines like ``## Findings`` are headings."""
 
     text: str
     page_starts: tuple[int, ...] | None = None
+    marked: bool = False
 
 
 class Unreadable(Exception):
@@ -40,7 +42,7 @@ class Unreadable(Exception):
 @dataclass(frozen=True)
 class Passage:
     """A search result. ``score`` is between 0 and 1; ``start`` and ``end`` are character offsets in the file's text;
-    ``page`` is where it begins, counted from 1."""
+    ``page`` is where it begins, counted from 1; ``heading`` names the headings above that place."""
 
     file_id: str
     filename: str
@@ -50,6 +52,7 @@ class Passage:
     start: int
     end: int
     page: int | None
+    heading: str | None
 
 
 class Reader(Protocol):

@@ -55,4 +55,4 @@ class SubprocessReader:
         if "code" in result:
             raise Unreadable(result["code"], result["message"])
         starts = result["page_starts"]
-        return Document(result["text"], None if starts is None else tuple(starts))
+        return Document(result["text"], None if starts is None else tuple(starts), result["marked"])

@@ -220,12 +220,14 @@ class FileBatch:
 @dataclass(frozen=True)
 class NewChunk:
     """A chunk as ingestion makes it. ``start`` and ``end`` are character offsets in the file's text; ``vectors`` is
-    a matrix of 16-bit floats with ``windows`` rows; ``page`` counts from 1."""
+    a matrix of 16-bit floats with ``windows`` rows; ``page`` counts from 1;
+    ``heading`` names the headings above its beginning."""
 
     text: str
     start: int
     end: int
     page: int | None
+    heading: str | None
     windows: int
     vectors: bytes
 
@@ -243,3 +245,4 @@ class Chunk:
     start: int
     end: int
     page: int | None
+    heading: str | None

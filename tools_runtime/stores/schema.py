@@ -155,6 +155,7 @@ chunks = Table(
     Column("owner", Text, nullable=False),
     Column("file_key", Key, ForeignKey("vector_store_files.key", ondelete="CASCADE"), nullable=False, index=True),
     Column("page", Integer),
+    Column("heading", Text),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("text", Text, nullable=False),

@@ -12,6 +12,7 @@ from tools_runtime.retrieval import Document, Unreadable
 
 _HEAD = 1024
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+_MARKDOWN_SUFFIXES = (".md", ".markdown")
 _ZIP = b"PK\x03\x04"
 _BINARY = (
     (b"\xd0\xcf\x11\xe0", "Office documents of before 2007, or protected ones"),
@@ -66,4 +67,4 @@ def _text(path: Path, head: bytes, suffix: str) -> Document:
         return html.read(path)
     from tools_runtime.retrieval.readers import text
 
-    return text.read(path)
+    return text.read(path, marked=suffix in _MARKDOWN_SUFFIXES)

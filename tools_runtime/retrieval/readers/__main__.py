@@ -1,7 +1,7 @@
 """The reading process: reads one file under limits that it sets itself, and prints the text as JSON.
 
 Arguments: path, file name, memory in bytes, CPU seconds, characters, unpacked bytes. The last line of what it prints is
-a JSON object: ``{text, page_starts}`` or ``{code, message}``.
+a JSON object: ``{text, page_starts, marked}`` or ``{code, message}``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _read(path: str, filename: str, max_chars: int, max_unpacked: int) -> dict[s
         return {"code": "invalid_file", "message": f"The file holds more than {max_chars:,} characters of text."}
     if not document.text.strip():
         return {"code": "invalid_file", "message": "The file holds no text."}
-    return {"text": _clean(document.text), "page_starts": document.page_starts}
+    return {"text": _clean(document.text), "page_starts": document.page_starts, "marked": document.marked}
 
 
 def _clean(text: str) -> str:

@@ -18,7 +18,7 @@ _HEADING = re.compile(r"Heading (\d)")
 
 
 def read(path: Path) -> Document:
-    return Document(marks.paragraphs(_block(part) for part in docx.Document(str(path)).iter_inner_content()))
+    return marks.document(_block(part) for part in docx.Document(str(path)).iter_inner_content())
 
 
 def _block(part: Paragraph | Table) -> str:

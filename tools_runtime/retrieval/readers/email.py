@@ -20,7 +20,7 @@ def read(path: Path) -> Document:
         message = BytesParser(policy=policy.default).parse(file)
     if not any(message[name] for name in (*_HEADERS, "Subject")):
         raise Unreadable("invalid_file", "The file is named .eml but is not an e-mail.")
-    return Document(marks.paragraphs(_blocks(message)))
+    return marks.document(_blocks(message))
 
 
 def _blocks(message: EmailMessage) -> Iterator[str]:

@@ -21,7 +21,7 @@ _INLINE = frozenset(_INLINE_TAGS.split())
 
 
 def read(path: Path) -> Document:
-    return Document(visible(path.read_bytes()))
+    return Document(visible(path.read_bytes()), marked=True)
 
 
 def visible(page: bytes) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tools_runtime.retrieval import Document
+
 _DEEPEST = 6
 
 
@@ -16,6 +18,11 @@ def heading(text: str, level: int) -> str:
 def row(cells: Iterable[str]) -> str:
     """A line of a table, its cells parted by tabs."""
     return "\t".join(" ".join(cell.split()) for cell in cells).rstrip()
+
+
+def document(blocks: Iterable[str]) -> Document:
+    """The blocks as a text that marks its headings."""
+    return Document(paragraphs(blocks), marked=True)
 
 
 def paragraphs(blocks: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from tools_runtime.retrieval.readers.text import decode
 
 def read(path: Path) -> Document:
     book = json.loads(decode(path.read_bytes()))
-    return Document(marks.paragraphs(block for cell in book["cells"] for block in _blocks(cell)))
+    return marks.document(block for cell in book["cells"] for block in _blocks(cell))
 
 
 def _blocks(cell: dict[str, Any]) -> Iterator[str]:

@@ -23,7 +23,7 @@ _DELETED = f"{_TEXT}tracked-changes"
 def read(path: Path) -> Document:
     with ZipFile(path) as archive:
         body = parse(archive.read("content.xml")).find(f"{_OFFICE}body")
-    return Document(marks.paragraphs(_blocks(body)))
+    return marks.document(_blocks(body))
 
 
 def _blocks(element: Any) -> Iterator[str]:

@@ -9,10 +9,10 @@ from tools_runtime.retrieval import Document
 _BREAK = "\n\n"
 
 
-def joined(pages: Iterable[str]) -> Document:
+def joined(pages: Iterable[str], *, marked: bool = True) -> Document:
     parts, starts, position = [], [], 0
     for page in pages:
         parts.append(page)
         starts.append(position)
         position += len(page) + len(_BREAK)
-    return Document(_BREAK.join(parts), tuple(starts))
+    return Document(_BREAK.join(parts), tuple(starts), marked)

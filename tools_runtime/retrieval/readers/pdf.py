@@ -27,7 +27,7 @@ def read(path: Path) -> Document:
         pages = [*islice(_by_pypdf(path), _MAX_PAGES)]
     if not any(page.strip() for page in pages):
         raise Unreadable("invalid_file", _SCANNED if _has_images(path) else "The PDF holds no text.")
-    return joined(pages)
+    return joined(pages, marked=False)
 
 
 def _by_pdfium(path: Path) -> Iterator[str]:
