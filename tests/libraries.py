@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools_runtime.retrieval import Embedder, Matrix, Reader
+from tools_runtime.retrieval import Embedder, Matrix, Models, Reader, Reranker
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
@@ -53,7 +53,9 @@ class WordCounts:
 
 
 @asynccontextmanager
-async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = None) -> AsyncIterator[Library]:
+async def library(
+    folder: Path, embedder: Embedder, *, reader: Reader | None = None, reranker: Reranker | None = None
+) -> AsyncIterator[Library]:
     """A library whose database and blobs lie in ``folder``; a second one on the same folder is a restart."""
     database = Database(f"sqlite:///{folder}/library.db")
     await database.open()
@@ -62,7 +64,7 @@ async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = N
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
     reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7, max_unpacked=10**8)
     ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
-    shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, embedder)
+    shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, Models(embedder, reranker))
     await shelf.start()
     try:
         yield shelf

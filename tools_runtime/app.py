@@ -34,8 +34,9 @@ from tools_runtime.engine.prepare import Preparer
 from tools_runtime.engine.run import Limits
 from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.retrieval import Reader, Unreadable
+from tools_runtime.retrieval import Models, Reader, Unreadable
 from tools_runtime.retrieval.chunking import Chunker
+from tools_runtime.retrieval.cross_encoder import CrossEncoderReranker
 from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
@@ -148,7 +149,12 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
     chunker = Chunker(max_tokens=settings.max_file_tokens)
     ingestor = Ingestor(file_store, members, passages, reader, chunker, embedder)
-    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, embedder)
+    models = Models(embedder)
+    if settings.reranker_model is not None:
+        reranker = CrossEncoderReranker(settings.reranker_model)
+        stack.callback(reranker.close)
+        models = Models(embedder, reranker)
+    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, models)
     stack.push_async_callback(library.stop)
     await library.start()
     return library

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     # File search
     embedding_model: str | None = None
     """A sentence-transformers model, by name or folder; without it the one that comes with the installation."""
+    reranker_model: str | None = None
+    """A cross-encoder of sentence-transformers, by name or folder, that puts the best passages in order; without it
+    they keep the order of the fused rankings."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
     max_upload_bytes: int = 8 * 2**30

@@ -80,6 +80,22 @@ class Embedder(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """A model that reads a query and a passage together: better than vectors, and far too slow for more than a few."""
+
+    async def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """For each text how well it answers the query, between 0 and 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a library understands texts with."""
+
+    embedder: Embedder
+    reranker: Reranker | None = None
+
+
 class VectorIndex(Protocol):
     """Finds the nearest vectors. Everything is in memory; methods block and may be called from several threads."""
 

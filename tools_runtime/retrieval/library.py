@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.tools import AttributeFilter, HybridSearch, RankingOptions
-from tools_runtime.retrieval import Embedder, Passage, filters
+from tools_runtime.retrieval import Models, Passage, filters
 from tools_runtime.retrieval.fusion import Ranking, fuse
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.passages import Passages
+from tools_runtime.retrieval.reranking import reranked
 from tools_runtime.stores import Attachment, FileBatch, NewVectorStore, VectorStore, VectorStoreFile
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
@@ -18,6 +19,9 @@ from tools_runtime.stores.vector_stores import VectorStoreStore
 
 _CANDIDATES = 50
 """How deep each ranking goes at least: what one puts low, the other may lift."""
+
+_RERANKED = 30
+"""How many passages the reranker reads at least; each costs it about as much as embedding one."""
 
 
 class Library:
@@ -33,14 +37,14 @@ class Library:
         members: VectorStoreFileStore,
         passages: Passages,
         ingestor: Ingestor,
-        embedder: Embedder,
+        models: Models,
     ) -> None:
         self.files = files
         self.stores = stores
         self.members = members
         self.passages = passages
         self._ingestor = ingestor
-        self._embedder = embedder
+        self._models = models
 
     async def start(self) -> None:
         """Loads the index and goes on with files that are in progress."""
@@ -130,14 +134,18 @@ class Library:
         ranking = ranking or RankingOptions()
         weights = ranking.hybrid_search or HybridSearch(embedding_weight=1, text_weight=1)
         deep = max(limit, _CANDIDATES) * len({*store_ids})
-        vectors = await self._embedder.queries(queries)
+        vectors = await self._models.embedder.queries(queries)
         nearest = await self.passages.nearest(owner, vectors, keys, deep)
         matching = await self.passages.matching(owner, queries, keys, deep)
         rankings = [
             [Ranking(weights.embedding_weight, by_meaning), Ranking(weights.text_weight, by_words)]
             for by_meaning, by_words in zip(nearest, matching, strict=True)
         ]
-        return fuse(rankings, limit, ranking.score_threshold)
+        reranker = self._models.reranker
+        if reranker is None or ranking.ranker == "none":
+            return fuse(rankings, limit, ranking.score_threshold)
+        found = await reranked(reranker, queries, fuse(rankings, max(limit, _RERANKED), 0))
+        return [passage for passage in found if passage.score >= ranking.score_threshold][:limit]
 
     async def _added(self, members: Sequence[VectorStoreFile], replaced: Sequence[int]) -> None:
         await self.passages.forget(replaced)
