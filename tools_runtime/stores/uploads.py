@@ -142,10 +142,11 @@ def _whole(connection: Connection, owner: str, id: str, part_ids: Sequence[str])
     upload = _pending(connection, owner, id)
     mine = select(_PART.id, _PART.bytes).where(_PART.owner == owner, _PART.upload_id == id)
     sizes: dict[str, int] = {row.id: row.bytes for row in connection.execute(mine)}
+    total = 0
     for number, part_id in enumerate(part_ids):
-        if part_id not in sizes or part_id in part_ids[:number]:
+        if part_id not in sizes:
             raise not_found("part of this upload still to use", part_id, param=f"part_ids[{number}]")
-    total = sum(sizes[part_id] for part_id in part_ids)
+        total += sizes.pop(part_id)
     if total != upload.bytes:
         raise ApiError(
             f"The parts have {total} bytes, the upload {upload.bytes}.", param="part_ids", code="size_mismatch"
