@@ -72,6 +72,15 @@ async def test_what_was_deleted_or_is_shown_otherwise_is_left_out(tmp_path: Path
     assert "iVBOR" not in (await read(tmp_path, "a.ipynb", documents.notebook())).text
 
 
+async def test_content_controls_are_read(tmp_path: Path):
+    archive = documents.word()
+    name = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    inner = "<w:sdt><w:sdtContent><w:p><w:r><w:t>within</w:t></w:r></w:p></w:sdtContent></w:sdt>"
+    body = f"<w:document {name}><w:body><w:sdt><w:sdtContent>{inner}</w:sdtContent></w:sdt></w:body></w:document>"
+    document = await read(tmp_path, "form.docx", documents.replaced(archive, {"word/document.xml": body}))
+    assert document.text == "within"
+
+
 def lying_bomb() -> bytes:
     """An archive whose directory understates what a member unpacks to."""
     archive = bytearray(documents.packed({"word/document.xml": bytes(100_000_000), "[Content_Types].xml": "x"}))

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import docx
+from docx.oxml.ns import qn
 from docx.table import Table
 from docx.text.paragraph import Paragraph
 
@@ -18,7 +20,20 @@ _HEADING = re.compile(r"Heading (\d)")
 
 
 def read(path: Path) -> Document:
-    return marks.document(_block(part) for part in docx.Document(str(path)).iter_inner_content())
+    document = docx.Document(str(path))
+    return marks.document(_block(part) for part in _parts(document.element.body, document))
+
+
+def _parts(parent: Any, document: Any) -> Iterator[Paragraph | Table]:
+    """Like ``iter_inner_content``, which passes over content controls: forms, title pages."""
+    for element in parent:
+        if element.tag == qn("w:p"):
+            yield Paragraph(element, document)
+        elif element.tag == qn("w:tbl"):
+            yield Table(element, document)
+        elif element.tag == qn("w:sdt"):
+            for content in element.iterfind(qn("w:sdtContent")):
+                yield from _parts(content, document)
 
 
 def _block(part: Paragraph | Table) -> str:
