@@ -10,18 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tools_runtime.retrieval import Embedder, Matrix, Reader
+from tools_runtime.retrieval import Embedder, Matrix, Models, Reader, Reranker
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.reading import SubprocessReader
-from tools_runtime.stores import Attachment, Attributes, NewVectorStore, StoredFile, VectorStoreFile
+from tools_runtime.stores import Attachment, Attributes, NewFile, NewVectorStore, StoredFile, VectorStoreFile
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 
@@ -52,16 +53,18 @@ class WordCounts:
 
 
 @asynccontextmanager
-async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = None) -> AsyncIterator[Library]:
+async def library(
+    folder: Path, embedder: Embedder, *, reader: Reader | None = None, reranker: Reranker | None = None
+) -> AsyncIterator[Library]:
     """A library whose database and blobs lie in ``folder``; a second one on the same folder is a restart."""
     database = Database(f"sqlite:///{folder}/library.db")
     await database.open()
     files = FileStore(database, BlobStore(folder / "files"))
     members = VectorStoreFileStore(database)
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
-    reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7)
+    reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7, max_unpacked=10**8)
     ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
-    shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, embedder)
+    shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, Models(embedder, reranker))
     await shelf.start()
     try:
         yield shelf
@@ -70,11 +73,24 @@ async def library(folder: Path, embedder: Embedder, *, reader: Reader | None = N
         await database.close()
 
 
+@asynccontextmanager
+async def part_store(folder: Path, shelf: Library) -> AsyncIterator[UploadStore]:
+    """The uploads that become files of ``shelf``, which lies in the same folder."""
+    database = Database(f"sqlite:///{folder}/library.db")
+    await database.open()
+    store = UploadStore(database, BlobStore(folder / "parts"), shelf.files, seconds=3600)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await database.close()
+
+
 async def upload(shelf: Library, name: str, data: str | bytes, owner: str = OWNER) -> StoredFile:
     async def pieces() -> AsyncIterator[bytes]:
         yield data.encode() if isinstance(data, str) else data
 
-    return await shelf.files.create(owner, name, "assistants", pieces(), max_bytes=10**8)
+    return await shelf.files.create(NewFile(owner, name, "assistants"), pieces(), max_bytes=10**8)
 
 
 async def new_store(shelf: Library, owner: str = OWNER, *, days: int | None = None) -> str:

@@ -26,17 +26,21 @@ from tools_runtime.api import (
     health,
     models,
     responses,
+    uploads,
     vector_store_files,
     vector_stores,
 )
+from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.prepare import Preparer
 from tools_runtime.engine.run import Limits
 from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.retrieval import Reader, Unreadable
+from tools_runtime.retrieval import Models, Reader, Unreadable
 from tools_runtime.retrieval.chunking import Chunker
+from tools_runtime.retrieval.cross_encoder import CrossEncoderReranker
+from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
@@ -60,6 +64,7 @@ from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
@@ -100,6 +105,7 @@ class _Services:
     library: Library
     containers: Containers
     content: _Content
+    uploads: UploadStore
     upstreams: Router
     search: SearchChain
 
@@ -110,6 +116,8 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(conversations.router(services.conversations, limit))
     app.include_router(models.router(services.upstreams))
     app.include_router(files.router(services.library, settings.max_file_bytes))
+    upload_limits = UploadLimits(settings.max_upload_bytes, settings.max_part_bytes, limit)
+    app.include_router(uploads.router(services.uploads, upload_limits))
     app.include_router(vector_stores.router(services.library, limit))
     app.include_router(vector_store_files.router(services.library, limit))
     disk, load = settings.sandbox_disk_bytes, services.content.load
@@ -129,8 +137,10 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         seconds=settings.read_seconds,
         memory_bytes=settings.read_memory_bytes,
         max_chars=settings.read_max_chars,
+        max_unpacked=settings.read_max_unpacked_bytes,
     )
     library = await _library(settings, database, reader, stack)
+    upload_store = await _uploads(settings, database, library, stack)
     fetcher = GuardedFetcher(settings)
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
@@ -156,7 +166,9 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
     stack.push_async_callback(engine.aclose)
-    return _Services(engine, history.responses, history.conversations, library, machines, content, upstreams, chain)
+    return _Services(
+        engine, history.responses, history.conversations, library, machines, content, upload_store, upstreams, chain
+    )
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
@@ -167,10 +179,25 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
     chunker = Chunker(max_tokens=settings.max_file_tokens)
     ingestor = Ingestor(file_store, members, passages, reader, chunker, embedder)
-    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, embedder)
+    models = Models(embedder)
+    if settings.reranker_model is not None:
+        reranker = CrossEncoderReranker(settings.reranker_model)
+        stack.callback(reranker.close)
+        models = Models(embedder, reranker)
+    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, models)
     stack.push_async_callback(library.stop)
     await library.start()
     return library
+
+
+async def _uploads(settings: Settings, database: Database, library: Library, stack: AsyncExitStack) -> UploadStore:
+    parts = BlobStore(settings.data / "parts")
+    store = UploadStore(database, parts, library.files, seconds=settings.upload_seconds)
+    await store.start()
+    sweeper = Sweeper(library, store, seconds=settings.sweep_seconds)
+    stack.push_async_callback(sweeper.stop)
+    sweeper.start()
+    return store
 
 
 async def _containers(settings: Settings, database: Database, stack: AsyncExitStack) -> Containers:

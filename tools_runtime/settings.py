@@ -139,14 +139,27 @@ class Settings(BaseSettings):
     # File search
     embedding_model: str | None = None
     """A sentence-transformers model, by name or folder; without it the one that comes with the installation."""
+    reranker_model: str | None = None
+    """A cross-encoder of sentence-transformers, by name or folder, that puts the best passages in order; without it
+    they keep the order of the fused rankings."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
+    max_upload_bytes: int = 8 * 2**30
+    """Of one file that comes in parts; OpenAI's limit."""
+    max_part_bytes: int = 64 * 2**20
+    """Of one part; OpenAI's limit."""
+    upload_seconds: int = 3600
+    """From the creation of an upload to its completion; OpenAI's limit."""
+    sweep_seconds: float = Field(default=60, gt=0)
+    """Between two rounds of deleting what has expired."""
     read_seconds: float = 120
     """For turning one file into text."""
     read_memory_bytes: int = 2 * 2**30
     """Address space of the process that does so."""
     read_max_chars: int = 40_000_000
     """Of the text of one file; more is a failure, not a cut."""
+    read_max_unpacked_bytes: int = 256 * 2**20
+    """Of one Office document, OpenDocument or EPUB, which are archives."""
     max_file_tokens: int = 5_000_000
     """Of one file in a vector store; OpenAI's limit."""
     max_input_file_chars: int = 400_000

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from harness.server import listening
-from libraries import library
+from libraries import library, part_store
 from openai import AsyncOpenAI
 
-from tools_runtime.api import errors, files, vector_store_files, vector_stores
+from tools_runtime.api import errors, files, uploads, vector_store_files, vector_stores
+from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.retrieval import Embedder
 
 MAX_FILE_BYTES = 300_000
@@ -20,10 +21,11 @@ MAX_FILE_BYTES = 300_000
 @pytest.fixture
 async def client(tmp_path: Path, embedder: Embedder) -> AsyncIterator[AsyncOpenAI]:
     """OpenAI's own client, of a server that takes files of up to 300,000 bytes."""
-    async with library(tmp_path, embedder) as shelf:
+    async with library(tmp_path, embedder) as shelf, part_store(tmp_path, shelf) as parts:
         app = FastAPI()
         errors.install(app)
         app.include_router(files.router(shelf, MAX_FILE_BYTES))
+        app.include_router(uploads.router(parts, UploadLimits(upload=1_000_000, part=100_000, body=100_000)))
         app.include_router(vector_stores.router(shelf, 100_000))
         app.include_router(vector_store_files.router(shelf, 100_000))
         async with listening(app) as port:

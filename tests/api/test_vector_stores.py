@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +201,21 @@ async def test_unknown_names(client: AsyncOpenAI):
     with pytest.raises(BadRequestError) as refused:
         await client.vector_stores.files.list(store.id, before="file-none")
     assert refused.value.param == "before"
+
+
+async def test_an_expired_store_is_shown_and_refused(client: AsyncOpenAI, tmp_path: Path):
+    store = await client.vector_stores.create(expires_after={"anchor": "last_active_at", "days": 1})
+    file = await client.files.create(file=("x.txt", b"cats purr"), purpose="assistants")
+    with closing(sqlite3.connect(tmp_path / "library.db")) as database, database:
+        database.execute("UPDATE vector_stores SET last_active_at = 0")
+    assert (await client.vector_stores.retrieve(store.id)).status == "expired"
+    for call in (
+        client.vector_stores.search(store.id, query="cats"),
+        client.vector_stores.files.create(store.id, file_id=file.id),
+        client.vector_stores.file_batches.create(store.id, file_ids=[file.id]),
+        client.vector_stores.update(store.id, expires_after={"anchor": "last_active_at", "days": 9}),
+    ):
+        with pytest.raises(BadRequestError) as refused:
+            await call
+        assert (refused.value.param, refused.value.code) == ("vector_store_id", "vector_store_expired")
+    assert (await client.vector_stores.update(store.id, name="old")).name == "old"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness.scenarios import CODE, FILES, WEATHER, WEB
-from harness.tools import code_interpreter, file_search, web_search
+from harness.tools import FakeTool, code_interpreter, file_search, web_search
 
 from tools_runtime.engine.toolbox import Toolbox, resolve
 from tools_runtime.errors import ApiError
@@ -100,3 +100,12 @@ async def test_a_tool_that_may_not_be_called_is_not_run_either() -> None:
 )
 async def test_what_cannot_be_is_refused_by_name(tools: list[Any], choice: Any, param: str) -> None:
     assert (await refusal(tools, choice)).param == param
+
+
+async def test_a_client_may_use_the_names_of_a_tools_further_functions() -> None:
+    tool = FakeTool("web_search", lambda emit, scope: NotImplemented, "open_page", "find_in_page")
+    tools = [WEB, {"type": "function", "name": "open_page"}]
+    request = CreateResponse.model_validate({"input": "hi", "tools": tools})
+    box = await resolve(request, [tool], Scope("default", "resp_1", request, (), Sources()))
+    assert names(box) == ["web_search", "find_in_page", "open_page"]
+    assert set(box.hosted) == {"web_search", "find_in_page"}

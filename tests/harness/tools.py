@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tools_runtime import ids
@@ -29,15 +29,17 @@ Pause = Callable[[], float]
 
 
 class FakeTool:
-    """A hosted tool whose calls are made by ``make_call``. Its item type and its function are named after ``type``."""
+    """A hosted tool whose calls are made by ``make_call``. Its item type and its function are named after ``type``;
+    ``further`` names functions beside that one."""
 
-    def __init__(self, type: str, make_call: MakeCall) -> None:
+    def __init__(self, type: str, make_call: MakeCall, *further: str) -> None:
         self.types: tuple[str, ...] = (type,)
         self.item_type = f"{type}_call"
         self._make_call = make_call
+        self._further = further
 
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
-        return _Bound(options, scope, self._make_call)
+        return _Bound(options, scope, self._make_call, self._further)
 
     def render(self, item: Any, sources: Sources) -> list[PromptItem]:
         call = FunctionCall(call_id=item.id, name=self.types[0], arguments="{}")
@@ -47,10 +49,12 @@ class FakeTool:
 class _Bound:
     instructions: str | None = CITE_HINT
 
-    def __init__(self, options: HostedToolParam, scope: Scope, make_call: MakeCall) -> None:
+    def __init__(
+        self, options: HostedToolParam, scope: Scope, make_call: MakeCall, further: Sequence[str] = ()
+    ) -> None:
         self.type: str = options.type
         self.echo = options.model_dump(mode="json", exclude_unset=True)
-        self.functions = (Function(options.type, None, {"type": "object"}),)
+        self.functions = tuple(Function(name, None, {"type": "object"}) for name in (options.type, *further))
         self._scope = scope
         self._make_call = make_call
 

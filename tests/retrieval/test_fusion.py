@@ -10,7 +10,7 @@ from tools_runtime.stores import Chunk
 
 
 def chunk(key: int, file: str = "f", start: int | None = None) -> Chunk:
-    return Chunk(key, key, file, f"{file}.txt", {}, str(key), key * 10 if start is None else start, 1000, None)
+    return Chunk(key, key, file, f"{file}.txt", {}, str(key), key * 10 if start is None else start, 1000, None, None)
 
 
 A, B, C = chunk(1), chunk(2), chunk(3)

@@ -15,7 +15,7 @@ from pypdf import PdfReader, PdfWriter
 from tools_runtime.retrieval import Unreadable
 from tools_runtime.retrieval.reading import SubprocessReader
 
-READER = SubprocessReader(seconds=30, memory_bytes=2**31, max_chars=1_000_000)
+READER = SubprocessReader(seconds=30, memory_bytes=2**31, max_chars=1_000_000, max_unpacked=20_000_000)
 
 
 async def read(tmp_path: Path, name: str, data: bytes, reader: SubprocessReader = READER):
@@ -98,7 +98,7 @@ async def test_html_gives_what_a_reader_sees(tmp_path: Path):
         ("empty.pdf", b"", "invalid_file"),
         ("blank.html", b"<html></html>", "invalid_file"),
         ("bomb.pdf", zip_bomb(), "invalid_file"),
-        ("bomb.docx", zip_bomb(), "unsupported_file"),
+        ("bomb.docx", zip_bomb(), "invalid_file"),
         ("truncated.pdf", pdf(["A page"])[:60], "invalid_file"),
         ("header.pdf", b"%PDF-1.7\n" + b"garbage " * 100, "invalid_file"),
         ("cycle.pdf", cyclic_pdf(), "invalid_file"),
@@ -139,13 +139,13 @@ async def test_html_nested_without_end(tmp_path: Path):
 
 
 async def test_memory_is_limited(tmp_path: Path):
-    small = SubprocessReader(seconds=30, memory_bytes=2**28, max_chars=10**9)
+    small = SubprocessReader(seconds=30, memory_bytes=2**28, max_chars=10**9, max_unpacked=10**9)
     with pytest.raises(Unreadable, match="memory") as failure:
         await read(tmp_path, "big.txt", b"words and more words\n" * 20_000_000, small)
     assert failure.value.code == "invalid_file"
 
 
 async def test_time_is_limited(tmp_path: Path):
-    hurried = SubprocessReader(seconds=0.01, memory_bytes=2**31, max_chars=10**9)
+    hurried = SubprocessReader(seconds=0.01, memory_bytes=2**31, max_chars=10**9, max_unpacked=10**9)
     with pytest.raises(Unreadable, match="seconds"):
         await read(tmp_path, "x.txt", b"text", hurried)

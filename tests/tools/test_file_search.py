@@ -101,6 +101,14 @@ async def test_the_model_sees_numbered_passages_and_their_pages(shelf: Library, 
     assert len(run.sources) == 2
 
 
+async def test_results_say_under_which_headings_they_stand(shelf: Library, store: str):
+    await add(shelf, store, "music.md", "# Instruments\n\n## Strings\n\n" + "Violins have four strings. " * 200)
+    run = Run(shelf)
+    item = await run.call([store], {"queries": ["violins"]}, max_num_results=2)
+    assert {result.get("heading") for result in item["results"]} == {"Instruments", "Instruments > Strings"}
+    assert "【1】 music.md (Instruments" in run.text
+
+
 async def test_several_queries_share_one_ranked_list(shelf: Library, store: str):
     item = await Run(shelf).call([store], {"queries": ["purring pets", "lift and wings"]}, max_num_results=2)
     assert {result["filename"] for result in item["results"]} == {"cats.txt", "planes.md"}
@@ -244,6 +252,7 @@ async def test_an_old_search_is_shown_again_with_its_sources(shelf: Library, sto
         ({"results": []}, "Nothing was found"),
         ({"id": None, "results": [{"file_id": "f", "filename": "n", "score": 1, "text": "t"}]}, "【1】 n\nt"),
         ({"results": [{"file_id": "f", "filename": "n", "score": 1, "text": "t", "page": "<x>"}]}, "【1】 n\nt"),
+        ({"results": [{"file_id": "f", "filename": "n", "score": 1, "text": "t", "heading": 7}]}, "【1】 n\nt"),
     ],
 )
 def test_old_searches_that_clients_changed(change: dict[str, Any], text: str):

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
-from starlette.datastructures import UploadFile
 
 from tools_runtime.api.auth import Owner
-from tools_runtime.api.files import download, read_form, too_large
+from tools_runtime.api.files import download
+from tools_runtime.api.forms import form, too_large
 from tools_runtime.api.listing import Listing, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.errors import ApiError, not_found
@@ -65,19 +65,12 @@ def router(
 
 async def _uploaded(request: Request, max_file_bytes: int) -> tuple[str, bytes]:
     """The form's file. Raises ``ApiError``."""
-    form = await read_form(request, max_file_bytes)
-    try:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise ApiError("Missing required parameter: 'file'.", param="file", code="missing_required_parameter")
-        unknown = next((name for name in form if name != "file"), None)
-        if unknown is not None:
-            raise ApiError(f"Unknown parameter: '{unknown}'.", param=unknown, code="unknown_parameter")
+    async with form(request, "file", max_file_bytes) as (file, fields):
+        for name in fields:
+            raise ApiError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
         data = await file.read()
-    finally:
-        await form.close()
     if len(data) > max_file_bytes:
-        raise too_large(max_file_bytes)
+        raise too_large("file", max_file_bytes)
     return file.filename or "file", data
 
 
@@ -88,7 +81,7 @@ async def _loaded(load: uploads.LoadFile, owner: str, file_id: str, max_file_byt
     except ApiError as error:
         raise ApiError(error.message, status=error.status, param="file_id", code=error.code) from None
     if len(data) > max_file_bytes:
-        raise too_large(max_file_bytes)
+        raise too_large("file_id", max_file_bytes)
     return name, data
 
 

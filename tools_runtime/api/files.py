@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from pydantic import Field
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.forms import form, pieces, too_large
 from tools_runtime.api.listing import page_body
 from tools_runtime.api.validation import validate
-from tools_runtime.errors import ApiError, not_found
+from tools_runtime.errors import not_found
 from tools_runtime.protocol.base import StrictWire
-from tools_runtime.protocol.files import FileObject, Purpose
+from tools_runtime.protocol.files import MAX_FILE_SECONDS, MIN_FILE_SECONDS, FileExpiresAfter, FileObject, Purpose
 from tools_runtime.retrieval.library import Library
-from tools_runtime.stores import Cursor, StoredFile
+from tools_runtime.stores import Cursor, NewFile, StoredFile
 from tools_runtime.stores.blobs import TooLarge
 
-_FORM_BYTES = 64 * 2**10
-"""What a multipart body may have beside the file."""
-_PIECE = 2**20
 _MAX_NAME = 255
+_BATCH_SECONDS = 30 * 86_400
+"""OpenAI's: how long a file lives whose purpose is ``batch``, unless the request says otherwise."""
 
 
-class Upload(StrictWire):
+class FormExpiresAfter(FileExpiresAfter):
+    """In forms, numbers come as text."""
+
+    seconds: int = Field(ge=MIN_FILE_SECONDS, le=MAX_FILE_SECONDS, strict=False)
+
+
+class FileForm(StrictWire):
     """The fields of the form beside the file."""
 
     purpose: Purpose
+    expires_after: FormExpiresAfter | None = None
 
 
 class FileListing:
@@ -55,29 +60,25 @@ def router(library: Library, max_file_bytes: int) -> APIRouter:
 
     @routes.post("")
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
-        form = await read_form(request, max_file_bytes)
-        try:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise ApiError("Missing required parameter: 'file'.", param="file", code="missing_required_parameter")
-            fields = validate(Upload, {name: value for name, value in form.items() if name != "file"})
-            stored = await files.create(
-                owner, display_name(file.filename), fields.purpose, _pieces(file), max_bytes=max_file_bytes
+        async with form(request, "file", max_file_bytes) as (file, data):
+            fields = validate(FileForm, data)
+            new = NewFile(
+                owner, display_name(file.filename), fields.purpose, lifetime(fields.purpose, fields.expires_after)
             )
-        except TooLarge:
-            raise too_large(max_file_bytes) from None
-        finally:
-            await form.close()
-        return _object(stored)
+            try:
+                stored = await files.create(new, pieces(file), max_bytes=max_file_bytes)
+            except TooLarge:
+                raise too_large("file", max_file_bytes) from None
+        return file_object(stored)
 
     @routes.get("")
     async def list_files(listing: Annotated[FileListing, Depends()], owner: Owner) -> dict[str, Any]:
         page = await files.page(owner, listing.cursor, purpose=listing.purpose)
-        return page_body(page, [_object(file) for file in page.data])
+        return page_body(page, [file_object(file) for file in page.data])
 
     @routes.get("/{file_id}")
     async def retrieve(file_id: str, owner: Owner) -> dict[str, Any]:
-        return _object(_found(await files.get(owner, file_id), file_id))
+        return file_object(_found(await files.get(owner, file_id), file_id))
 
     @routes.delete("/{file_id}")
     async def delete(file_id: str, owner: Owner) -> dict[str, Any]:
@@ -107,40 +108,21 @@ def display_name(name: str | None) -> str:
     return visible[-_MAX_NAME:] if visible.strip(".") else "file"
 
 
-async def read_form(request: Request, max_file_bytes: int) -> FormData:
-    """The form, its file spooled to disk. Raises ``ApiError`` as soon as too much has come."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise ApiError("The request must be multipart/form-data.")
-    limit = max_file_bytes + _FORM_BYTES
-
-    async def body() -> AsyncGenerator[bytes, None]:
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > limit:
-                raise too_large(max_file_bytes)
-            yield piece
-
-    try:
-        return await MultiPartParser(request.headers, body(), max_files=1, max_fields=16).parse()
-    except MultiPartException as error:
-        raise ApiError(f"We could not parse the multipart body of your request: {error.message}") from None
-    except KeyError:
-        raise ApiError("The multipart body of your request has no boundary.") from None
+def lifetime(purpose: Purpose, expires_after: FileExpiresAfter | None) -> int | None:
+    """How many seconds a file lives; None for as long as nobody deletes it."""
+    if expires_after is not None:
+        return expires_after.seconds
+    return _BATCH_SECONDS if purpose == "batch" else None
 
 
-async def _pieces(file: UploadFile) -> AsyncIterator[bytes]:
-    while piece := await file.read(_PIECE):
-        yield piece
-
-
-def too_large(max_file_bytes: int) -> ApiError:
-    return ApiError(f"The file is larger than {max_file_bytes} bytes.", status=413, param="file", code="file_too_large")
-
-
-def _object(file: StoredFile) -> dict[str, Any]:
+def file_object(file: StoredFile) -> dict[str, Any]:
     return FileObject(
-        id=file.id, bytes=file.bytes, created_at=file.created_at, filename=file.filename, purpose=file.purpose
+        id=file.id,
+        bytes=file.bytes,
+        created_at=file.created_at,
+        expires_at=file.expires_at,
+        filename=file.filename,
+        purpose=file.purpose,
     ).wire()
 
 

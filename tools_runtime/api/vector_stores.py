@@ -58,6 +58,8 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
     @routes.post("/{store_id}")
     async def update(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(UpdateVectorStore, await read_body(request, max_request_bytes))
+        if "expires_after" in body.model_fields_set:
+            await library.require(owner, [store_id], "vector_store_id")
         return _object(_found(await stores.update(owner, store_id, _changes(body)), store_id))
 
     @routes.delete("/{store_id}")

@@ -61,7 +61,7 @@ async def resolve(request: CreateResponse, hosted: Sequence[HostedTool], scope: 
         if service is None:
             raise ApiError(f"Tool type '{tool.type}' is not available on this server.", param=f"tools[{index}].type")
         bound = await service.bind(tool, scope, f"tools[{index}]")
-        entries.append(_Entry(bound.type, bound.functions, bound))
+        entries.append(_Entry(bound.type, _not_the_clients(request, bound), bound))
         echo.append(bound.echo)
         if bound.instructions and bound.instructions not in instructions:
             instructions.append(bound.instructions)
@@ -74,6 +74,14 @@ async def resolve(request: CreateResponse, hosted: Sequence[HostedTool], scope: 
         echo=echo,
         instructions=tuple(instructions),
     )
+
+
+def _not_the_clients(request: CreateResponse, bound: BoundTool) -> tuple[Function, ...]:
+    """A hosted tool's functions. The client cannot know the names of those behind the first: where it has used one for
+    a function of its own, that one is the client's."""
+    taken = {tool.name for tool in request.tools if isinstance(tool, FunctionTool)}
+    main, *others = bound.functions
+    return (main, *(function for function in others if function.name not in taken))
 
 
 def _function(tool: FunctionTool) -> Function:

@@ -37,6 +37,51 @@ class FileObject(Wire):
     status_details: str | None = None
 
 
+MIN_FILE_SECONDS = 3600
+MAX_FILE_SECONDS = 30 * 86_400
+"""OpenAI's bounds of a file's life: an hour to thirty days."""
+
+
+class FileExpiresAfter(StrictWire):
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=MIN_FILE_SECONDS, le=MAX_FILE_SECONDS)
+
+
+# --- uploads ---------------------------------------------------------------------------------------------------------
+
+
+class CreateUpload(StrictWire):
+    bytes: int = Field(ge=0)
+    filename: str = Field(min_length=1)
+    mime_type: str
+    purpose: Purpose
+    expires_after: FileExpiresAfter | None = None
+
+
+class CompleteUpload(StrictWire):
+    part_ids: list[Annotated[str, StringConstraints(max_length=128)]] = Field(max_length=10_000)
+    md5: str | None = None
+
+
+class UploadObject(Wire):
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    expires_at: int
+    filename: str
+    purpose: str
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    file: FileObject | None = None
+
+
+class UploadPartObject(Wire):
+    id: str
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
+
+
 # --- how a file is cut -----------------------------------------------------------------------------------------------
 
 

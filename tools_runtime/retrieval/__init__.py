@@ -23,10 +23,12 @@ Matrix: TypeAlias = "npt.NDArray[np.float32]"
 
 @dataclass(frozen=True)
 class Document:
-    """The text of a file. ``page_starts`` are the offsets at which its pages begin; None where it has no pages."""
+    """The text of a file. ``page_starts`` are the offsets at which its pages begin; None where it has no pages. In a
+    ``marked`` text, lines like ``## Findings`` are headings."""
 
     text: str
     page_starts: tuple[int, ...] | None = None
+    marked: bool = False
 
 
 class Unreadable(Exception):
@@ -40,7 +42,7 @@ class Unreadable(Exception):
 @dataclass(frozen=True)
 class Passage:
     """A search result. ``score`` is between 0 and 1; ``start`` and ``end`` are character offsets in the file's text;
-    ``page`` is where it begins, counted from 1."""
+    ``page`` is where it begins, counted from 1; ``heading`` names the headings above that place."""
 
     file_id: str
     filename: str
@@ -50,6 +52,7 @@ class Passage:
     start: int
     end: int
     page: int | None
+    heading: str | None
 
 
 class Reader(Protocol):
@@ -75,6 +78,22 @@ class Embedder(Protocol):
     async def queries(self, texts: Sequence[str]) -> Matrix:
         """One row for each text."""
         ...
+
+
+class Reranker(Protocol):
+    """A model that reads a query and a passage together: better than vectors, and far too slow for more than a few."""
+
+    async def scores(self, query: str, texts: Sequence[str]) -> list[float]:
+        """For each text how well it answers the query, between 0 and 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a library understands texts with."""
+
+    embedder: Embedder
+    reranker: Reranker | None = None
 
 
 class VectorIndex(Protocol):

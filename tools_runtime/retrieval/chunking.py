@@ -11,16 +11,19 @@ from itertools import accumulate
 import tiktoken
 
 from tools_runtime.retrieval import Document, Unreadable
+from tools_runtime.retrieval.headings import Headings
 
 
 @dataclass(frozen=True)
 class Piece:
-    """``document.text[start:end]``; ``page`` is where it begins, counted from 1."""
+    """``document.text[start:end]``; ``page`` is where it begins, counted from 1; ``heading`` names the headings above
+    that place."""
 
     text: str
     start: int
     end: int
     page: int | None
+    heading: str | None
 
 
 class Chunker:
@@ -54,6 +57,7 @@ def _characters(token: bytes) -> int:
 
 
 def _pieces(document: Document, ends: list[int], chunk_tokens: int, overlap_tokens: int) -> Iterator[Piece]:
+    headings = Headings(document)
     first = 0
     while True:
         last = min(first + chunk_tokens, len(ends))
@@ -61,7 +65,7 @@ def _pieces(document: Document, ends: list[int], chunk_tokens: int, overlap_toke
         end = ends[last - 1] if last else 0
         page = None if document.page_starts is None else max(1, bisect_right(document.page_starts, start))
         if document.text[start:end].strip():
-            yield Piece(document.text[start:end], start, end, page)
+            yield Piece(document.text[start:end], start, end, page, headings.at(start))
         if last == len(ends):
             return
         first = last - overlap_tokens

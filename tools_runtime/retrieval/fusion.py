@@ -57,4 +57,5 @@ def _passage(chunk: Chunk, score: float) -> Passage:
         start=chunk.start,
         end=chunk.end,
         page=chunk.page,
+        heading=chunk.heading,
     )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.tools import AttributeFilter, HybridSearch, RankingOptions
-from tools_runtime.retrieval import Embedder, Passage, filters
+from tools_runtime.retrieval import Models, Passage, filters
 from tools_runtime.retrieval.fusion import Ranking, fuse
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.passages import Passages
+from tools_runtime.retrieval.reranking import reranked
 from tools_runtime.stores import Attachment, FileBatch, NewVectorStore, VectorStore, VectorStoreFile
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
@@ -18,6 +19,9 @@ from tools_runtime.stores.vector_stores import VectorStoreStore
 
 _CANDIDATES = 50
 """How deep each ranking goes at least: what one puts low, the other may lift."""
+
+_RERANKED = 30
+"""How many passages the reranker reads at least; each costs it about as much as embedding one."""
 
 
 class Library:
@@ -33,14 +37,14 @@ class Library:
         members: VectorStoreFileStore,
         passages: Passages,
         ingestor: Ingestor,
-        embedder: Embedder,
+        models: Models,
     ) -> None:
         self.files = files
         self.stores = stores
         self.members = members
         self.passages = passages
         self._ingestor = ingestor
-        self._embedder = embedder
+        self._models = models
 
     async def start(self) -> None:
         """Loads the index and goes on with files that are in progress."""
@@ -64,13 +68,17 @@ class Library:
         return await self.stores.get(owner, store.id) or store
 
     async def attach(self, owner: str, store_id: str, attachment: Attachment) -> VectorStoreFile:
-        """Puts a file into a vector store, to be read in the background. Raises a 404 ``ApiError``."""
+        """Puts a file into a vector store, to be read in the background. Raises ``ApiError`` for what does not exist or
+        is expired."""
+        await self.require(owner, [store_id], "vector_store_id")
         members, _, replaced = await self.members.attach(owner, store_id, [attachment])
         await self._added(members, replaced)
         return members[0]
 
     async def attach_batch(self, owner: str, store_id: str, attachments: Sequence[Attachment]) -> FileBatch:
-        """Puts several files into a vector store, as a batch. Raises a 404 ``ApiError``, and then adds none."""
+        """Puts several files into a vector store, as a batch. Raises ``ApiError`` for what does not exist or is
+        expired, and then adds none."""
+        await self.require(owner, [store_id], "vector_store_id")
         members, batch, replaced = await self.members.attach(owner, store_id, attachments, batch=True)
         await self._added(members, replaced)
         assert batch is not None
@@ -89,6 +97,13 @@ class Library:
     async def delete_store(self, owner: str, store_id: str) -> bool:
         """Deletes a vector store; its files stay."""
         return await self._deleted(await self.stores.delete(owner, store_id))
+
+    async def expire(self, now: float) -> None:
+        """Deletes files whose time is over, and what is searched in vector stores whose time is over."""
+        for owner, file_id in await self.files.expired(now):
+            await self.delete_file(owner, file_id)
+        while keys := await self.stores.expire(now):
+            await self.passages.forget(keys)
 
     async def require(self, owner: str, store_ids: Sequence[str], param: str) -> None:
         """Raises ``ApiError`` naming ``param``: a 404 for an unknown vector store, a 400 for an expired one."""
@@ -119,14 +134,18 @@ class Library:
         ranking = ranking or RankingOptions()
         weights = ranking.hybrid_search or HybridSearch(embedding_weight=1, text_weight=1)
         deep = max(limit, _CANDIDATES) * len({*store_ids})
-        vectors = await self._embedder.queries(queries)
+        vectors = await self._models.embedder.queries(queries)
         nearest = await self.passages.nearest(owner, vectors, keys, deep)
         matching = await self.passages.matching(owner, queries, keys, deep)
         rankings = [
             [Ranking(weights.embedding_weight, by_meaning), Ranking(weights.text_weight, by_words)]
             for by_meaning, by_words in zip(nearest, matching, strict=True)
         ]
-        return fuse(rankings, limit, ranking.score_threshold)
+        reranker = self._models.reranker
+        if reranker is None or ranking.ranker == "none":
+            return fuse(rankings, limit, ranking.score_threshold)
+        found = await reranked(reranker, queries, fuse(rankings, max(limit, _RERANKED), 0))
+        return [passage for passage in found if passage.score >= ranking.score_threshold][:limit]
 
     async def _added(self, members: Sequence[VectorStoreFile], replaced: Sequence[int]) -> None:
         await self.passages.forget(replaced)

@@ -36,7 +36,7 @@ class Passages:
         """Makes a file searchable, and ``completed``, unless it is no longer wanted."""
         stored = [matrix.astype(_STORED) for matrix in matrices]
         new = [
-            NewChunk(piece.text, piece.start, piece.end, piece.page, len(matrix), matrix.tobytes())
+            NewChunk(piece.text, piece.start, piece.end, piece.page, piece.heading, len(matrix), matrix.tobytes())
             for piece, matrix in zip(pieces, stored, strict=True)
         ]
         size = sum(len(chunk.text.encode()) + len(chunk.vectors) for chunk in new)

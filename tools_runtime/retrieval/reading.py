@@ -16,12 +16,13 @@ _log = logging.getLogger(__name__)
 class SubprocessReader:
     """Reads each file in a fresh Python process with limits on memory and time; see ``readers`` for the types.
 
-    The process gets none of the server's environment. ``seconds`` bounds its CPU time and its stay.
+    The process gets none of the server's environment. ``seconds`` bounds its CPU time and its stay;
+    ``max_unpacked`` is in bytes, of documents that are archives.
     """
 
-    def __init__(self, *, seconds: float, memory_bytes: int, max_chars: int) -> None:
+    def __init__(self, *, seconds: float, memory_bytes: int, max_chars: int, max_unpacked: int) -> None:
         self._seconds = seconds
-        self._limits = (str(memory_bytes), str(seconds), str(max_chars))
+        self._limits = (str(memory_bytes), str(seconds), str(max_chars), str(max_unpacked))
 
     async def read(self, path: Path, filename: str) -> Document:
         """The file's text. Raises ``Unreadable``."""
@@ -54,4 +55,4 @@ class SubprocessReader:
         if "code" in result:
             raise Unreadable(result["code"], result["message"])
         starts = result["page_starts"]
-        return Document(result["text"], None if starts is None else tuple(starts))
+        return Document(result["text"], None if starts is None else tuple(starts), result["marked"])

@@ -7,7 +7,7 @@ owner, and every query names it; what belongs to somebody else looks as if it di
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 T = TypeVar("T")
@@ -68,6 +68,16 @@ class Conversation:
 
 
 @dataclass(frozen=True)
+class NewFile:
+    """What is known of a file before its bytes are. ``seconds`` is how long it lives."""
+
+    owner: str
+    filename: str
+    purpose: str
+    seconds: int | None = None
+
+
+@dataclass(frozen=True)
 class StoredFile:
     """An uploaded file. ``filename`` is for display only: the bytes lie under the id."""
 
@@ -77,11 +87,50 @@ class StoredFile:
     filename: str
     purpose: str
     bytes: int
+    expires_at: int | None = None
+
+
+UploadStatus = Literal["pending", "completed", "cancelled", "expired"]
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A file that is to come in parts. ``bytes`` is what it will have; ``file_seconds`` is how long the file lives."""
+
+    filename: str
+    purpose: str
+    bytes: int
+    file_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Upload(NewUpload):
+    """A file that comes in parts. Times in seconds since 1970."""
+
+    id: str = field(kw_only=True)
+    owner: str = field(kw_only=True)
+    created_at: int = field(kw_only=True)
+    expires_at: int = field(kw_only=True)
+    status: UploadStatus = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """A part of an upload. Where it belongs is said on completion."""
+
+    id: str
+    upload_id: str
+    created_at: int
+    bytes: int
 
 
 FileStatus = Literal["in_progress", "completed", "cancelled", "failed"]
 ErrorCode = Literal["server_error", "unsupported_file", "invalid_file"]
 Attributes = dict[str, str | bool | int | float]
+
+
+DAY = 86_400
+"""In seconds."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +163,7 @@ class VectorStore:
 
     @property
     def expires_at(self) -> int | None:
-        return None if self.expires_after_days is None else self.last_active_at + self.expires_after_days * 86_400
+        return None if self.expires_after_days is None else self.last_active_at + self.expires_after_days * DAY
 
     def expired(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -171,12 +220,14 @@ class FileBatch:
 @dataclass(frozen=True)
 class NewChunk:
     """A chunk as ingestion makes it. ``start`` and ``end`` are character offsets in the file's text; ``vectors`` is
-    a matrix of 16-bit floats with ``windows`` rows; ``page`` counts from 1."""
+    a matrix of 16-bit floats with ``windows`` rows; ``page`` counts from 1;
+    ``heading`` names the headings above its beginning."""
 
     text: str
     start: int
     end: int
     page: int | None
+    heading: str | None
     windows: int
     vectors: bytes
 
@@ -194,6 +245,7 @@ class Chunk:
     start: int
     end: int
     page: int | None
+    heading: str | None
 
 
 MemoryLimit = Literal["1g", "4g", "16g", "64g"]

@@ -49,7 +49,8 @@ class ChunkStore:
                 return None
             mine = chunks.c.owner == member.owner, chunks.c.file_key == member.key
             connection.execute(delete(chunks).where(*mine))
-            texts = [{"page": one.page, "start": one.start, "end": one.end, "text": one.text} | place for one in new]
+            names = ("page", "heading", "start", "end", "text")
+            texts = [{name: getattr(one, name) for name in names} | place for one in new]
             if texts:
                 connection.execute(insert(chunks), texts)
             keys = [*connection.scalars(select(chunks.c.key).where(*mine).order_by(chunks.c.key))]
@@ -113,7 +114,7 @@ class ChunkStore:
 def _chunks(owner: str) -> Select[Any]:
     return (
         select(chunks.c.key, chunks.c.file_key, _FILE.file_id, files.c.filename, _FILE.attributes)
-        .add_columns(chunks.c.text, chunks.c.start, chunks.c.end, chunks.c.page)
+        .add_columns(chunks.c.text, chunks.c.start, chunks.c.end, chunks.c.page, chunks.c.heading)
         .join(vector_store_files, _FILE.key == chunks.c.file_key)
         .join(files, files.c.id == _FILE.file_id)
         .where(chunks.c.owner == owner, _FILE.owner == owner, files.c.owner == owner)

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select
 
 from tools_runtime import ids
-from tools_runtime.stores import Cursor, Page, StoredFile
+from tools_runtime.stores import Cursor, NewFile, Page, StoredFile
 from tools_runtime.stores.blobs import BlobStore
-from tools_runtime.stores.database import Database
+from tools_runtime.stores.database import Database, Work
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import files, vector_store_files
 
@@ -31,13 +31,24 @@ class FileStore:
         await asyncio.to_thread(self._blobs.sweep, known)
 
     async def create(
-        self, owner: str, filename: str, purpose: str, data: AsyncIterator[bytes], *, max_bytes: int
+        self, new: NewFile, data: AsyncIterator[bytes], *, max_bytes: int, also: Work[None] = lambda _: None
     ) -> StoredFile:
-        """Stores a file. Raises ``blobs.TooLarge``."""
-        id = ids.new("file")
+        """Stores a file; ``also`` is done in the same transaction. Raises ``blobs.TooLarge``, and what ``data`` and
+        ``also`` raise; then nothing is stored."""
+        id, now = ids.new("file"), int(time.time())
         size = await self._blobs.write(id, data, max_bytes)
-        file = StoredFile(id, owner, int(time.time()), filename, purpose, size)
-        await self._database.write(lambda connection: connection.execute(insert(files), vars(file)).rowcount)
+        expires_at = None if new.seconds is None else now + new.seconds
+        file = StoredFile(id, new.owner, now, new.filename, new.purpose, size, expires_at)
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(files), vars(file))
+            also(connection)
+
+        try:
+            await self._database.write(work)
+        except Exception:
+            await asyncio.to_thread(self._blobs.delete, id)
+            raise
         return file
 
     async def get(self, owner: str, id: str) -> StoredFile | None:
@@ -62,6 +73,11 @@ class FileStore:
 
         return await self._database.read(work)
 
+    async def expired(self, now: float) -> list[tuple[str, str]]:
+        """Owner and id of every file whose time is over."""
+        query = select(files.c.owner, files.c.id).where(files.c.expires_at <= now)
+        return await self._database.read(lambda connection: [(row.owner, row.id) for row in connection.execute(query)])
+
     async def delete(self, owner: str, id: str) -> list[int] | None:
         """Deletes the file, here and in every vector store. Returns the keys that it had in those (for the index); None
         when there is no such file."""
@@ -80,8 +96,13 @@ class FileStore:
 
 
 def _files(owner: str) -> Select[Any]:
-    return select(files).where(files.c.owner == owner)
+    return select(files).where(files.c.owner == owner, lives())
+
+
+def lives() -> ColumnElement[bool]:
+    """Whether a file's time is not over; where it is, the file is deleted soon."""
+    return or_(files.c.expires_at.is_(None), files.c.expires_at > time.time())
 
 
 def _file(row: Any) -> StoredFile:
-    return StoredFile(row.id, row.owner, row.created_at, row.filename, row.purpose, row.bytes)
+    return StoredFile(row.id, row.owner, row.created_at, row.filename, row.purpose, row.bytes, row.expires_at)

@@ -74,7 +74,33 @@ files = Table(
     Column("filename", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, index=True),
     sqlite_autoincrement=True,
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("status", Text, nullable=False, index=True),
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("file_seconds", BigInteger),
+)
+"""``bytes`` is what the client means to send, ``file_seconds`` how long the file is to live."""
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("upload_id", Text, ForeignKey("uploads.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 vector_stores = Table(
@@ -130,6 +156,7 @@ chunks = Table(
     Column("owner", Text, nullable=False),
     Column("file_key", Key, ForeignKey("vector_store_files.key", ondelete="CASCADE"), nullable=False, index=True),
     Column("page", Integer),
+    Column("heading", Text),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("text", Text, nullable=False),

@@ -22,6 +22,7 @@ from tools_runtime.stores import (
     VectorStoreFile,
 )
 from tools_runtime.stores.database import Database
+from tools_runtime.stores.files import lives
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import file_batches, files, vector_store_files, vector_stores
 
@@ -170,7 +171,7 @@ def _require(connection: Connection, owner: str, store_id: str, file_ids: Sequen
     owned = vector_stores.c.owner == owner, vector_stores.c.id == store_id
     if connection.scalar(select(vector_stores.c.id).where(*owned)) is None:
         raise not_found("vector store", store_id, param="vector_store_id")
-    known = {*connection.scalars(select(files.c.id).where(files.c.owner == owner, files.c.id.in_(file_ids)))}
+    known = {*connection.scalars(select(files.c.id).where(files.c.owner == owner, files.c.id.in_(file_ids), lives()))}
     for file_id in file_ids:
         if file_id not in known:
             raise not_found("file", file_id, param=param)

@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, select, update
 
 from tools_runtime import ids
-from tools_runtime.stores import Cursor, FileCounts, NewVectorStore, Page, VectorStore
+from tools_runtime.stores import DAY, Cursor, FileCounts, NewVectorStore, Page, VectorStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.paging import as_page, page
-from tools_runtime.stores.schema import vector_store_files, vector_stores
+from tools_runtime.stores.schema import chunks, vector_store_files, vector_stores
+
+_MANY = 500
 
 
 class VectorStoreStore:
@@ -56,6 +58,25 @@ class VectorStoreStore:
         used = vector_stores.c.owner == owner, vector_stores.c.id.in_(store_ids)
         query = update(vector_stores).where(*used).values(last_active_at=int(time.time()))
         await self._database.write(lambda connection: connection.execute(query).rowcount)
+
+    async def expire(self, now: float) -> list[int]:
+        """Deletes what is searched in vector stores whose time is over, some of it at a time; they and their lists of
+        files stay. Returns the keys of those files (for the index), none when all is done."""
+        table, store = vector_store_files.c, vector_stores.c
+        over = store.last_active_at + store.expires_after_days * DAY <= now
+        query = select(table.key).join(vector_stores, store.id == table.vector_store_id)
+        query = query.where(over, or_(table.usage_bytes > 0, table.status == "in_progress")).limit(_MANY)
+
+        def work(connection: Connection) -> list[int]:
+            keys = [*connection.scalars(query)]
+            mine = table.key.in_(keys)
+            connection.execute(delete(chunks).where(chunks.c.file_key.in_(keys)))
+            connection.execute(update(vector_store_files).where(mine).values(usage_bytes=0))
+            unfinished = table.status == "in_progress"
+            connection.execute(update(vector_store_files).where(mine, unfinished).values(status="cancelled"))
+            return keys
+
+        return await self._database.write(work)
 
     async def delete(self, owner: str, id: str) -> list[int] | None:
         """Deletes the vector store; its files stay. Returns the keys of its files (for the index); None when there is

@@ -160,11 +160,13 @@ def _echo(options: FileSearchTool) -> dict[str, Any]:
 
 
 def _result(passage: Passage) -> FileSearchResult:
-    """A passage as the item keeps it. Beside OpenAI's fields: the page, where there is one, and the place in the text,
-    which tells passages apart."""
+    """A passage as the item keeps it. Beside OpenAI's fields: page and heading, where there are any, and the place in
+    the text, which tells passages apart."""
     place: dict[str, Any] = {"start": passage.start, "end": passage.end}
     if passage.page is not None:
         place["page"] = passage.page
+    if passage.heading is not None:
+        place["heading"] = passage.heading
     return FileSearchResult(
         file_id=passage.file_id,
         filename=passage.filename,
@@ -201,8 +203,7 @@ def _listing(results: Sequence[FileSearchResult], sources: Sources, secret: str,
     left = max_chars - _RESERVED
     for result in results:
         extra = result.model_extra or {}
-        page = f" (page {extra['page']})" if isinstance(extra.get("page"), int) else ""
-        block = f"{clean(result.filename)}{page}\n{_clean(result.text)}"[: max_chars - _RESERVED]
+        block = f"{clean(result.filename)}{_whereabouts(extra)}\n{_clean(result.text)}"[: max_chars - _RESERVED]
         left -= len(block) + _RESERVED_EACH
         if left < 0 and blocks:
             blocks.append(f"({len(results) - len(blocks)} more passages were found; ask more narrowly to see them.)")
@@ -211,6 +212,15 @@ def _listing(results: Sequence[FileSearchResult], sources: Sources, secret: str,
         number = sources.add(FileSource(result.file_id, result.filename, passage))
         blocks.append(f"【{number}】 {block}")
     return f"<{fence}>\n" + "\n\n".join(blocks) + f"\n</{fence}>"
+
+
+def _whereabouts(extra: dict[str, Any]) -> str:
+    """Page and heading, as far as they are known. An item may come from a client, who can have written anything."""
+    page, heading = extra.get("page"), extra.get("heading")
+    parts = [f"page {page}"] if isinstance(page, int) else []
+    if isinstance(heading, str):
+        parts.append(clean(heading))
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _clean(text: str) -> str:

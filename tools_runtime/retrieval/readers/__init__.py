@@ -12,9 +12,10 @@ from tools_runtime.retrieval import Document, Unreadable
 
 _HEAD = 1024
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+_MARKDOWN_SUFFIXES = (".md", ".markdown")
+_ZIP = b"PK\x03\x04"
 _BINARY = (
-    (b"PK\x03\x04", "ZIP archives and Office documents"),
-    (b"\xd0\xcf\x11\xe0", "old Office documents"),
+    (b"\xd0\xcf\x11\xe0", "Office documents of before 2007, or protected ones"),
     (b"\x89PNG", "images"),
     (b"\xff\xd8\xff", "images"),
     (b"GIF8", "images"),
@@ -23,8 +24,9 @@ _BINARY = (
 )
 
 
-def read(path: Path, filename: str) -> Document:
-    """The file's text. What a file is, its first bytes say before its name does. Raises ``Unreadable``."""
+def read(path: Path, filename: str, max_unpacked: int) -> Document:
+    """The file's text. What a file is, its first bytes say before its name does. Raises ``Unreadable``, also for an
+    archive that unpacks to more than ``max_unpacked`` bytes."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     suffix = Path(filename).suffix.lower()
@@ -34,9 +36,30 @@ def read(path: Path, filename: str) -> Document:
         return pdf.read(path)
     if suffix == ".pdf":
         raise Unreadable("invalid_file", "The file is named .pdf but is not a PDF.")
+    if head.startswith(_ZIP):
+        from tools_runtime.retrieval.readers import archive
+
+        return archive.read(path, max_unpacked)
     for magic, kind in _BINARY:
         if head.startswith(magic):
             raise Unreadable("unsupported_file", f"Files of this type cannot be read: {kind}.")
+    return _text(path, head, suffix)
+
+
+def _text(path: Path, head: bytes, suffix: str) -> Document:
+    """What is written in characters: marked up, or plain."""
+    if head.startswith(b"{\\rtf"):
+        from tools_runtime.retrieval.readers import rtf
+
+        return rtf.read(path)
+    if suffix == ".ipynb":
+        from tools_runtime.retrieval.readers import notebook
+
+        return notebook.read(path)
+    if suffix == ".eml":
+        from tools_runtime.retrieval.readers import email
+
+        return email.read(path)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if suffix in _HTML_SUFFIXES or start.startswith((b"<!doctype html", b"<html")):
         from tools_runtime.retrieval.readers import html
@@ -44,4 +67,4 @@ def read(path: Path, filename: str) -> Document:
         return html.read(path)
     from tools_runtime.retrieval.readers import text
 
-    return text.read(path)
+    return text.read(path, marked=suffix in _MARKDOWN_SUFFIXES)

@@ -1,7 +1,7 @@
 """The reading process: reads one file under limits that it sets itself, and prints the text as JSON.
 
-Arguments: path, file name, memory in bytes, CPU seconds, characters. The last line of what it prints is a JSON object:
-``{text, page_starts}`` or ``{code, message}``.
+Arguments: path, file name, memory in bytes, CPU seconds, characters, unpacked bytes. The last line of what it prints is
+a JSON object: ``{text, page_starts, marked}`` or ``{code, message}``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def _limit(memory_bytes: int, cpu_seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _read(path: str, filename: str, max_chars: int) -> dict[str, Any]:
+def _read(path: str, filename: str, max_chars: int, max_unpacked: int) -> dict[str, Any]:
     from tools_runtime.retrieval import Unreadable
     from tools_runtime.retrieval.readers import read
 
     try:
-        document = read(Path(path), filename)
+        document = read(Path(path), filename, max_unpacked)
     except Unreadable as error:
         return {"code": error.code, "message": str(error)}
     except MemoryError:
@@ -40,7 +40,7 @@ def _read(path: str, filename: str, max_chars: int) -> dict[str, Any]:
         return {"code": "invalid_file", "message": f"The file holds more than {max_chars:,} characters of text."}
     if not document.text.strip():
         return {"code": "invalid_file", "message": "The file holds no text."}
-    return {"text": _clean(document.text), "page_starts": document.page_starts}
+    return {"text": _clean(document.text), "page_starts": document.page_starts, "marked": document.marked}
 
 
 def _clean(text: str) -> str:
@@ -51,4 +51,4 @@ def _clean(text: str) -> str:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     _limit(int(sys.argv[3]), float(sys.argv[4]))
-    print("\n" + json.dumps(_read(sys.argv[1], sys.argv[2], int(sys.argv[5]))))
+    print("\n" + json.dumps(_read(sys.argv[1], sys.argv[2], int(sys.argv[5]), int(sys.argv[6]))))

@@ -1,4 +1,4 @@
-"""HTML: the visible text, a line for each block."""
+"""HTML: the visible text, a line for each block, headings marked."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ _INLINE_TAGS = (
     "a abbr b bdi bdo cite code data del dfn em font i img input ins kbd label mark q ruby s samp small span strong "
     "sub sup time tt u var wbr"
 )
+_HEADINGS = {f"h{level}": f"{'#' * level} " for level in range(1, 7)}
 _INLINE = frozenset(_INLINE_TAGS.split())
 
 
 def read(path: Path) -> Document:
-    source = decode(path.read_bytes())
+    return Document(visible(path.read_bytes()), marked=True)
+
+
+def visible(page: bytes) -> str:
+    """What a reader of the page sees."""
+    source = decode(page)
     if not source.strip():
-        return Document("")
+        return ""
     # The text is decoded by now; what the page says of its own encoding no longer counts.
     root = lxml_html.document_fromstring(source.encode(), parser=lxml_html.HTMLParser(encoding="utf-8"))
     etree.strip_elements(root, *_HIDDEN, etree.Comment, with_tail=False)
@@ -30,7 +36,8 @@ def read(path: Path) -> Document:
         if isinstance(element.tag, str) and element.tag not in _INLINE:
             separator = "\t" if element.tag in ("td", "th") else "\n"
             if element.tag != "br":
-                element.text = separator + (element.text or "")
+                mark = _HEADINGS.get(element.tag, "") if element.text_content().strip() else ""
+                element.text = separator + mark + (element.text or "").lstrip()
             element.tail = separator + (element.tail or "")
     lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in root.text_content().splitlines())
-    return Document(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -7,11 +7,14 @@ from itertools import islice
 from pathlib import Path
 
 import pypdfium2
+import pypdfium2.raw
 
 from tools_runtime.retrieval import Document, Unreadable
+from tools_runtime.retrieval.readers.pages import joined
 
 _MAX_PAGES = 10_000
-_BREAK = "\n\n"
+_SAMPLED_PAGES = 10
+_SCANNED = "The PDF holds no text: its pages are images, so it looks scanned."
 
 
 def read(path: Path) -> Document:
@@ -23,12 +26,8 @@ def read(path: Path) -> Document:
             raise Unreadable("invalid_file", "The PDF is protected by a password.") from None
         pages = [*islice(_by_pypdf(path), _MAX_PAGES)]
     if not any(page.strip() for page in pages):
-        raise Unreadable("invalid_file", "The PDF holds no text; it may be a scan.")
-    starts, position = [], 0
-    for page in pages:
-        starts.append(position)
-        position += len(page) + len(_BREAK)
-    return Document(_BREAK.join(pages), tuple(starts))
+        raise Unreadable("invalid_file", _SCANNED if _has_images(path) else "The PDF holds no text.")
+    return joined(pages, marked=False)
 
 
 def _by_pdfium(path: Path) -> Iterator[str]:
@@ -53,3 +52,13 @@ def _by_pypdf(path: Path) -> Iterator[str]:
             yield page.extract_text()
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable("invalid_file", "The PDF is damaged and cannot be read.") from error
+
+
+def _has_images(path: Path) -> bool:
+    """Whether the first pages show images. Not so for what PDFium cannot open."""
+    try:
+        document = pypdfium2.PdfDocument(path)
+        first = range(min(len(document), _SAMPLED_PAGES))
+        return any(any(document[n].get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])) for n in first)
+    except pypdfium2.PdfiumError:
+        return False

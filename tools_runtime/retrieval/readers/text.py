@@ -19,8 +19,8 @@ _MAX_CONTROL_SHARE = 0.02
 _CONTROLS = {chr(code): None for code in range(32) if chr(code) not in "\t\n\r\f\b\x1b"}
 
 
-def read(path: Path) -> Document:
-    return Document(decode(path.read_bytes()))
+def read(path: Path, *, marked: bool) -> Document:
+    return Document(decode(path.read_bytes()), marked=marked)
 
 
 def decode(data: bytes) -> str:
