@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-import socket
 import statistics
 import time
 from collections.abc import Sequence
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import stack
-from aiohttp.abc import AbstractResolver, ResolveResult
+from websites import LoopbackNames, no_pdf
 
 from tools_runtime.engine.citations import CitationRewriter
 from tools_runtime.protocol.items import UrlCitation
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.tools import WebSearchTool
-from tools_runtime.search import FetchError
 from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
 from tools_runtime.search.fetch import GuardedFetcher
@@ -53,22 +51,6 @@ class Outcome:
     search_seconds: float
     open_seconds: float
     chars: int
-
-
-class _Loopback(AbstractResolver):
-    """Every name is this machine."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
-
-
-async def _no_pdf(data: bytes) -> str:
-    raise FetchError("unsupported_content_type", "There are no PDFs here.")
 
 
 async def _call(bound: BoundTool, function: str, **arguments: Any) -> tuple[str, Any, float]:
@@ -117,9 +99,9 @@ async def _ask(tool: WebSearch, question: str, gold_url: str, gold: str) -> Outc
 async def _run(web: stack.WebStack) -> list[Outcome]:
     hosts = [f"{name}:{web.corpus_port}" for name in stack.SITES]
     settings = Settings.model_validate({"fetch_allow": hosts, "page_cache_seconds": 0, "search_cache_seconds": 0})
-    fetcher = GuardedFetcher(settings, _Loopback())
+    fetcher = GuardedFetcher(settings, LoopbackNames())
     chain = SearchChain([SearxngBackend(web.searxng_url, seconds=10)], seconds=10)
-    tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, _no_pdf)))
+    tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, no_pdf)))
     outcomes = []
     try:
         with QUESTIONS.open(newline="") as file:

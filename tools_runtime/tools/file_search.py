@@ -18,6 +18,7 @@ from tools_runtime.retrieval import Passage, filters
 from tools_runtime.retrieval.library import Library
 from tools_runtime.search.hygiene import clean
 from tools_runtime.tools import BoundTool, Emit, HostedCall, Scope
+from tools_runtime.tools.queries import read_queries
 from tools_runtime.tools.sources import CITE_HINT, FileSource, Sources
 
 NAME = "file_search"
@@ -136,7 +137,7 @@ class _Call(HostedCall):
         self._bound = bound
 
     async def run(self, arguments: str) -> str:
-        queries = _queries(arguments)
+        queries = read_queries(arguments, at_most=_MAX_QUERIES, max_chars=_MAX_QUERY_CHARS)
         self.open()
         self._progress("in_progress")
         self.item.queries = queries
@@ -178,19 +179,6 @@ def _result(passage: Passage) -> FileSearchResult:
 
 
 # --- what a model writes and reads -----------------------------------------------------------------------------------
-
-
-def _queries(arguments: str) -> list[str]:
-    """The queries in ``arguments``, also from the shapes that models write by mistake. Empty if there are none."""
-    try:
-        data = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        return []
-    if isinstance(data, dict):
-        data = data.get("queries") or data.get("query")
-    queries = [data] if isinstance(data, str) else data if isinstance(data, list) else []
-    texts = (" ".join(query.split())[:_MAX_QUERY_CHARS] for query in queries if isinstance(query, str))
-    return list(dict.fromkeys(filter(None, texts)))[:_MAX_QUERIES]
 
 
 def _listing(results: Sequence[FileSearchResult], sources: Sources, secret: str, max_chars: int) -> str:

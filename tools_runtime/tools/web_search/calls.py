@@ -12,6 +12,7 @@ from tools_runtime.protocol.items import SearchSource, WebSearchAction, WebSearc
 from tools_runtime.search import FetchError, SearchOutcome
 from tools_runtime.search.pages import WebDocument
 from tools_runtime.tools import Emit, HostedCall
+from tools_runtime.tools.queries import read_queries
 from tools_runtime.tools.sources import Sources
 from tools_runtime.tools.web_search import view
 from tools_runtime.tools.web_search.session import WebSession, resolve
@@ -48,7 +49,7 @@ class SearchCall(_WebCall):
 
     def announce(self, arguments: str) -> None:
         """The action stands in the opened item already: strict clients need one there."""
-        queries = _queries(arguments)
+        queries = read_queries(arguments, at_most=view.MAX_QUERIES, max_chars=_MAX_QUERY_CHARS)
         self.item.action = WebSearchAction(type="search", query=queries[0] if queries else "", queries=queries)
         self.open()
 
@@ -156,19 +157,6 @@ class FindCall(_PageCall):
 
 
 # --- what models write -----------------------------------------------------------------------------------------------
-
-
-def _queries(arguments: str) -> list[str]:
-    """The queries in ``arguments``, also from the shapes that models write by mistake. Empty if there are none."""
-    try:
-        data = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        return []
-    if isinstance(data, dict):
-        data = data.get("queries") or data.get("query")
-    queries = [data] if isinstance(data, str) else data if isinstance(data, list) else []
-    texts = (" ".join(query.split())[:_MAX_QUERY_CHARS] for query in queries if isinstance(query, str))
-    return list(dict.fromkeys(filter(None, texts)))[: view.MAX_QUERIES]
 
 
 def _object(arguments: str) -> dict[str, Any]:
