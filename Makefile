@@ -1,18 +1,22 @@
 # Everything is safe to repeat: what is there and up to date is left alone.
 #   make run          set up all that serving needs, and serve (settings: docs/settings.md)
 #   make test         set up all that the tests need, and run them all
+#   make campaign     the long tests on random input; SEED=n repeats one, SECONDS=n is the time of each
 #   make lint         formatting, lint, types, import layers
 #   make constraints  pin the versions that are installed in .venv
 
 bin := .venv/bin
 
-.PHONY: run test lint setup setup-dev sandbox constraints
+.PHONY: run test campaign lint setup setup-dev sandbox constraints
 
 run: setup sandbox
 	@exec $(bin)/tools-runtime serve
 
 test: setup-dev sandbox
 	$(bin)/pytest -n 2 --dist loadfile
+
+campaign: setup-dev sandbox
+	$(bin)/pytest -m campaign --timeout 0 --campaign-seconds $(or $(SECONDS),120) $(if $(SEED),--campaign-seed $(SEED))
 
 lint: setup-dev
 	$(bin)/ruff check .

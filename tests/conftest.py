@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import campaigns
 import pytest
 import stack
 from harness import recorded
@@ -24,6 +25,25 @@ def embedder() -> Iterator[SentenceTransformerEmbedder]:
     embedder = SentenceTransformerEmbedder()
     yield embedder
     embedder.close()
+
+
+@pytest.fixture
+def campaign(pytestconfig: pytest.Config) -> campaigns.Campaign:
+    """For tests marked ``campaign``: how long to go on, and with which seed."""
+    return campaigns.of(pytestconfig)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    campaigns.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    campaigns.settle_seed(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    given = campaigns.of(config)
+    return f"campaigns: {given.seconds:g} s each, --campaign-seed={given.seed}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
