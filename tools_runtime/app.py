@@ -18,6 +18,7 @@ from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
 from tools_runtime.api import (
+    chat_completions,
     container_files,
     containers,
     conversations,
@@ -114,6 +115,7 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     limit = settings.max_request_bytes
     app.include_router(responses.router(services.engine, services.responses, limit))
     app.include_router(conversations.router(services.conversations, limit))
+    app.include_router(chat_completions.router(services.upstreams, limit))
     app.include_router(models.router(services.upstreams))
     app.include_router(files.router(services.library, settings.max_file_bytes))
     upload_limits = UploadLimits(settings.max_upload_bytes, settings.max_part_bytes, limit)

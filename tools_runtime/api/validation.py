@@ -44,13 +44,18 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 def parse(model: type[M], body: bytes) -> M:
     """The body as a ``model``. Raises ``ApiError``."""
+    return validate(model, parse_object(body))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The body as JSON; an empty one is an empty object. Raises ``ApiError``."""
     try:
         data = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
         raise ApiError(f"We could not parse the JSON body of your request: {error}.") from None
     if not isinstance(data, dict):
         raise ApiError("The JSON body of your request must be an object.")
-    return validate(model, data)
+    return data
 
 
 def validate(model: type[M], data: dict[str, Any]) -> M:

@@ -25,7 +25,7 @@ from tools_runtime.upstreams import (
 )
 from tools_runtime.upstreams.chat_request import chat_body
 from tools_runtime.upstreams.forced_tools import SchemaCall, forced_functions
-from tools_runtime.upstreams.http import ModelServer
+from tools_runtime.upstreams.http import ModelServer, Reply
 
 FinishReason = Literal["stop", "length", "content_filter"]
 
@@ -66,6 +66,9 @@ class ChatCompletions:
                 yield delta
         except MalformedChunk as error:
             raise self._server.invalid(f"{error}.") from error
+
+    async def relay(self, path: str, body: bytes) -> Reply:
+        return await self._server.relay(path, body)
 
     async def models(self) -> list[str]:
         return await self._server.models()

@@ -11,7 +11,8 @@ import contextlib
 import io
 import logging
 import re
-from collections.abc import AsyncGenerator, Container, Iterator
+from collections.abc import AsyncGenerator, Callable, Container, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -38,6 +39,8 @@ _DRAIN_SECONDS = 0.25
 _AIOHTTP_LARGE_BYTES = 2**20
 """aiohttp wants larger bodies than this as a file, so as to write them piece by piece."""
 
+
+_Explained = Callable[[], AbstractContextManager[None]]
 
 _OVERFLOW_WORDS = re.compile(r"(maximum|model's|available) context (length|window|size)", re.IGNORECASE)
 
@@ -98,6 +101,13 @@ class ModelServer:
                 await self._check(response)
                 return self._json(await _read_up_to(response, _MAX_BODY_BYTES))
 
+    async def relay(self, path: str, body: bytes) -> Reply:
+        """Posts ``body`` as it stands; the reply, once its status is known to be 200. No retries: the client that wrote
+        the body has its own. Raises ``UpstreamError``."""
+        with self._explained():
+            async with asyncio.timeout(self._settings.upstream_first_delta_seconds):
+                return Reply(await self._post(path, body), self._settings.upstream_idle_seconds, self._explained)
+
     async def models(self) -> list[str]:
         """Names of the models that ``GET /models`` lists. Raises ``UpstreamError``."""
         try:
@@ -155,12 +165,10 @@ class ModelServer:
         raise AssertionError("tenacity returns or raises")
 
     async def _attempt(self, path: str, body: bytes) -> tuple[_EventStream, list[bytes]]:
-        data = body if len(body) < _AIOHTTP_LARGE_BYTES else io.BytesIO(body)
         with self._explained(before_first_event=True):
             async with asyncio.timeout(self._settings.upstream_first_delta_seconds):
-                response = await self._client().post(self._target(path), data=data, allow_redirects=False)
+                response = await self._post(path, body)
                 try:
-                    await self._check(response)
                     stream = _EventStream(response)
                     if response.content_type == "application/json":
                         # Some servers do not stream, or not when tools are there: the whole reply is one event.
@@ -169,6 +177,17 @@ class ModelServer:
                 except BaseException:
                     response.release()
                     raise
+
+    async def _post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+        """The reply, whose status is 200 and whose body is still to be read."""
+        data = body if len(body) < _AIOHTTP_LARGE_BYTES else io.BytesIO(body)
+        response = await self._client().post(self._target(path), data=data, allow_redirects=False)
+        try:
+            await self._check(response)
+        except BaseException:
+            response.release()
+            raise
+        return response
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
@@ -239,6 +258,36 @@ class ModelServer:
 
     def _report_retry(self, state: RetryCallState) -> None:
         log.warning("%s Trying again.", state.outcome and state.outcome.exception())
+
+
+class Reply:
+    """The body of a reply, byte for byte. ``close`` it in the end."""
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        idle_seconds: float,
+        explained: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._response = response
+        self._idle_seconds = idle_seconds
+        self._explained = explained
+        self.streams = response.content_type == "text/event-stream"
+        """Whether it is a stream of server-sent events."""
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body as it comes. Raises ``UpstreamError``."""
+        while True:
+            with self._explained():
+                async with asyncio.timeout(self._idle_seconds):
+                    chunk = await self._response.content.readany()
+            if not chunk:
+                return
+            yield chunk
+
+    def close(self) -> None:
+        """Gives the connection back if the body was read to its end, and cuts it if not."""
+        self._response.release()
 
 
 class _EventStream:

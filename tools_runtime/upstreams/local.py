@@ -17,6 +17,7 @@ from tools_runtime.protocol.prompt import Prompt
 from tools_runtime.settings import Settings, UpstreamSettings
 from tools_runtime.upstreams import Delta, UpstreamError
 from tools_runtime.upstreams.chat_completions import ChatCompletions
+from tools_runtime.upstreams.http import Reply
 
 MODEL = "smollm2-135m-instruct"
 
@@ -47,6 +48,9 @@ class LocalModel:
         async with aclosing(chat.stream(prompt)) as deltas:
             async for delta in deltas:
                 yield delta
+
+    async def relay(self, path: str, body: bytes) -> Reply:
+        return await (await self._running()).relay(path, body)
 
     async def models(self) -> list[str]:
         _weights()

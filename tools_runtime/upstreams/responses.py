@@ -30,7 +30,7 @@ from tools_runtime.upstreams import (
     TextDelta,
     UpstreamError,
 )
-from tools_runtime.upstreams.http import ModelServer
+from tools_runtime.upstreams.http import ModelServer, Reply
 
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 
@@ -73,6 +73,9 @@ class Responses:
                     raise self._server.invalid("an event of an unexpected shape.") from error
         if not reader.finished:
             raise self._server.failure("ended its stream before the response was complete.", "upstream_disconnected")
+
+    async def relay(self, path: str, body: bytes) -> Reply:
+        return await self._server.relay(path, body)
 
     async def models(self) -> list[str]:
         return await self._server.models()
