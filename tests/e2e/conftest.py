@@ -11,6 +11,8 @@ import stack
 
 from e2e.servers import Model, Server, serving, settings
 
+pytest.register_assert_rewrite("e2e.clients")
+
 
 @pytest.fixture(scope="session")
 def model() -> Model:

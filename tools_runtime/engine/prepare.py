@@ -14,7 +14,7 @@ from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_part
 from tools_runtime.engine.toolbox import Toolbox, resolve
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.codec import load_item
-from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Item, ItemReference, Message
+from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, HostedItem, Item, ItemReference, Message
 from tools_runtime.protocol.prompt import PromptItem
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.response import Response
@@ -121,8 +121,19 @@ class Preparer:
                     raise not_found("item", item.id, param=f"input[{index}].id")
                 items.append(load_item(stored))
             else:
-                items.append(complete(item))
+                items.append(complete(await self._whole(item, owner)))
         return items
+
+    async def _whole(self, item: Item, owner: str) -> Item:
+        """What a client sends back of a hosted call lacks what ``include`` did not show it: the stored item has it."""
+        if not isinstance(item, HostedItem) or item.id is None:
+            return item
+        data = await self._history.item(owner, item.id)
+        stored = None if data is None else load_item(data)
+        if type(stored) is not type(item):
+            return item
+        lacking = [name for name in type(item).model_fields if getattr(item, name) is None]
+        return item.model_copy(update={name: getattr(stored, name) for name in lacking})
 
 
 def _refuse_unsupported(request: CreateResponse) -> None:
