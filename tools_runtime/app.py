@@ -38,9 +38,10 @@ from tools_runtime.engine.prepare import Preparer
 from tools_runtime.engine.run import Limits
 from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.retrieval import Models, Reader, Unreadable
+from tools_runtime.retrieval import Embedder, Models, Reader, Unreadable
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.cross_encoder import CrossEncoderReranker
+from tools_runtime.retrieval.embeddings_server import EmbeddingsServer
 from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
@@ -174,8 +175,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
 
 
 async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
-    embedder = SentenceTransformerEmbedder(settings.embedding_model)
-    stack.callback(embedder.close)
+    embedder = _embedder(settings, stack)
     file_store = FileStore(database, BlobStore(settings.data / "files"))
     members = VectorStoreFileStore(database)
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
@@ -190,6 +190,16 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     stack.push_async_callback(library.stop)
     await library.start()
     return library
+
+
+def _embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
+    if settings.embedding_url is not None:
+        server = EmbeddingsServer(settings)
+        stack.push_async_callback(server.aclose)
+        return server
+    model = SentenceTransformerEmbedder(settings.embedding_model)
+    stack.callback(model.close)
+    return model
 
 
 async def _uploads(settings: Settings, database: Database, library: Library, stack: AsyncExitStack) -> UploadStore:

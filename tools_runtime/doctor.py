@@ -149,6 +149,10 @@ async def _searxng_complaint(url: str) -> str | None:
 
 def _embedder(settings: Settings) -> Check:
     name = "embedder"
+    if settings.embedding_url:
+        return Check(
+            name, "ok", f"{settings.embedding_model} at {_public(settings.embedding_url)}, asked when first used"
+        )
     if find_spec("sentence_transformers") is None:
         return Check(name, "failed", "the package sentence-transformers is not installed")
     return Check(name, "ok", f"{settings.embedding_model or PACKAGED}, loaded when first used")

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -138,7 +138,20 @@ class Settings(BaseSettings):
 
     # File search
     embedding_model: str | None = None
-    """A sentence-transformers model, by name or folder; without it the one that comes with the installation."""
+    """A sentence-transformers model, by name or folder; without it the one that comes with the installation. With
+    ``embedding_url``, the name of the server's model."""
+    embedding_url: str | None = None
+    """Base URL, ending in ``/v1``, of a server that is asked for embeddings in place of a model in this process."""
+    embedding_key: SecretStr | None = None
+    """Sent to it as bearer token."""
+    embedding_tokens: int = Field(default=384, ge=16)
+    """What the server's model is given at once, in tokens of ``cl100k_base``."""
+    embedding_query_prefix: str | None = None
+    """Put before each query that the server embeds, for models that want it."""
+    embedding_document_prefix: str | None = None
+    """Put before each piece of a document that the server embeds."""
+    embedding_seconds: float = Field(default=60, gt=0)
+    """For one request to the server."""
     reranker_model: str | None = None
     """A cross-encoder of sentence-transformers, by name or folder, that puts the best passages in order; without it
     they keep the order of the fused rankings."""
@@ -224,6 +237,12 @@ class Settings(BaseSettings):
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _embedding_model_named(self) -> Settings:
+        if self.embedding_url and not self.embedding_model:
+            raise ValueError("embedding_url needs embedding_model, the name of the server's model")
+        return self
 
     @classmethod
     def settings_customise_sources(
