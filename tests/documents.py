@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+from collections.abc import Sequence
 from email.message import EmailMessage
 
 import docx
 import openpyxl
 import pptx
+import xlwt
+from PIL import Image, ImageDraw, ImageFont
+from pypdf import PdfReader, PdfWriter, Transformation
+from xlwt.CompoundDoc import XlsDoc
 
 WORDS = "Grüße — 日本"
 
@@ -123,3 +129,59 @@ def notebook() -> bytes:
 
 def rich_text() -> bytes:
     return rb"{\rtf1\ansi\ansicpg1252{\fonttbl\f0 Arial;}\b Bold\b0  Gr\'fc\'dfe \u8212? \u26085?\u26412?\par Next}"
+
+
+def old_workbook() -> bytes:
+    """An Excel workbook as before 2007."""
+    book, buffer = xlwt.Workbook(), io.BytesIO()
+    sheet = book.add_sheet("Prices")
+    sheet.write(0, 0, WORDS)
+    sheet.write(0, 1, 2.5)
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+def old_word(text: str) -> bytes:
+    """A Word document as before 2007, no more of it than its readers need: a header that says where the text is."""
+    body = text.encode("utf-16-le")
+    header = struct.pack("<HHH", 0xA5EC, 193, 0) + bytes(4) + struct.pack("<H", 0x1000) + bytes(12)
+    header += struct.pack("<II", 512, 512 + len(body)) + bytes(44) + struct.pack("<I", len(text))
+    buffer = io.BytesIO()
+    XlsDoc().save(buffer, (header.ljust(512, b"\0") + body).ljust(8192, b"\0"))
+    name = "Workbook".encode("utf-16-le")
+    entry = bytearray(buffer.getvalue())
+    place = entry.index(name)
+    new = "WordDocument\0".encode("utf-16-le")
+    entry[place : place + 66] = new.ljust(64, b"\0") + struct.pack("<H", len(new))
+    return bytes(entry)
+
+
+def scanned(pages: Sequence[str]) -> bytes:
+    """A PDF whose pages are images of text."""
+    font, images = ImageFont.load_default(size=44), []
+    for text in pages:
+        image = Image.new("L", (1240, 1754), 255)
+        ImageDraw.Draw(image).multiline_text((100, 100), text, font=font, fill=0)
+        images.append(image)
+    buffer = io.BytesIO()
+    images[0].save(buffer, "PDF", resolution=150, save_all=True, append_images=images[1:])
+    return buffer.getvalue()
+
+
+def joined_pdf(*parts: bytes) -> bytes:
+    writer, buffer = PdfWriter(), io.BytesIO()
+    for part in parts:
+        writer.append(PdfReader(io.BytesIO(part)))
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
+def stamped(below: bytes, above: bytes) -> bytes:
+    """The first page of one PDF under that of another, at a third of its size."""
+    writer, buffer = PdfWriter(), io.BytesIO()
+    writer.append(PdfReader(io.BytesIO(below)))
+    writer.pages[0].merge_transformed_page(
+        PdfReader(io.BytesIO(above)).pages[0], Transformation().scale(0.3).translate(100, 100)
+    )
+    writer.write(buffer)
+    return buffer.getvalue()

@@ -16,6 +16,7 @@ from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
 from tools_runtime.retrieval.passages import Passages
+from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.stores import Attachment, Attributes, NewFile, NewVectorStore, StoredFile, VectorStoreFile
 from tools_runtime.stores.blobs import BlobStore
@@ -62,7 +63,7 @@ async def library(
     files = FileStore(database, BlobStore(folder / "files"))
     members = VectorStoreFileStore(database)
     passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
-    reader = reader or SubprocessReader(seconds=60, memory_bytes=2**31, max_chars=10**7, max_unpacked=10**8)
+    reader = reader or SubprocessReader(ReadLimits(seconds=60))
     ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
     shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, Models(embedder, reranker))
     await shelf.start()

@@ -47,6 +47,7 @@ from tools_runtime.retrieval.faiss import FaissIndex
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.library import Library
 from tools_runtime.retrieval.passages import Passages
+from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.search import FetchError, PageFetcher, backends
@@ -136,12 +137,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     database = Database(f"sqlite:///{settings.data / 'tools-runtime.db'}")
     await database.open()
     stack.push_async_callback(database.close)
-    reader = SubprocessReader(
-        seconds=settings.read_seconds,
-        memory_bytes=settings.read_memory_bytes,
-        max_chars=settings.read_max_chars,
-        max_unpacked=settings.read_max_unpacked_bytes,
-    )
+    reader = SubprocessReader(_read_limits(settings))
     library = await _library(settings, database, reader, stack)
     upload_store = await _uploads(settings, database, library, stack)
     fetcher = GuardedFetcher(settings)
@@ -171,6 +167,19 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     stack.push_async_callback(engine.aclose)
     return _Services(
         engine, history.responses, history.conversations, library, machines, content, upload_store, upstreams, chain
+    )
+
+
+def _read_limits(settings: Settings) -> ReadLimits:
+    return ReadLimits(
+        seconds=settings.read_seconds,
+        memory_bytes=settings.read_memory_bytes,
+        chars=settings.read_max_chars,
+        unpacked_bytes=settings.read_max_unpacked_bytes,
+        pages=settings.read_max_pages,
+        ocr_pages=settings.ocr_pages,
+        ocr_seconds=settings.ocr_seconds,
+        ocr_languages=settings.ocr_languages,
     )
 
 

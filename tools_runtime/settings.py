@@ -173,6 +173,14 @@ class Settings(BaseSettings):
     """Of the text of one file; more is a failure, not a cut."""
     read_max_unpacked_bytes: int = 256 * 2**20
     """Of one Office document, OpenDocument or EPUB, which are archives."""
+    read_max_pages: int = 10_000
+    """Of one PDF."""
+    ocr_pages: int = Field(default=100, ge=0)
+    """Pages of one PDF that are images and whose text is recognised, where Tesseract is installed; 0: none."""
+    ocr_seconds: float = 600
+    """For reading one PDF with such pages."""
+    ocr_languages: str = Field(default="eng", pattern=r"^\w+(\+\w+)*$")
+    """Tesseract's names of the languages that are recognised, joined by ``+``; each is a package of its own."""
     max_file_tokens: int = 5_000_000
     """Of one file in a vector store; OpenAI's limit."""
     max_input_file_chars: int = 400_000

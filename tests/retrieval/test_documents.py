@@ -11,9 +11,10 @@ import pytest
 from documents import WORDS
 
 from tools_runtime.retrieval import Document, Unreadable
+from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 
-READER = SubprocessReader(seconds=60, memory_bytes=2**30, max_chars=1_000_000, max_unpacked=20_000_000)
+READER = SubprocessReader(ReadLimits(seconds=60, memory_bytes=2**30, chars=1_000_000, unpacked_bytes=20_000_000))
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 BILLION = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY l0 "lol">{LAUGHS}]><x>&l9;</x>'

@@ -13,9 +13,11 @@ from libraries import pdf
 from pypdf import PdfReader, PdfWriter
 
 from tools_runtime.retrieval import Unreadable
+from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 
-READER = SubprocessReader(seconds=30, memory_bytes=2**31, max_chars=1_000_000, max_unpacked=20_000_000)
+LIMITS = ReadLimits(seconds=30, chars=1_000_000, unpacked_bytes=20_000_000)
+READER = SubprocessReader(LIMITS)
 
 
 async def read(tmp_path: Path, name: str, data: bytes, reader: SubprocessReader = READER):
@@ -139,13 +141,13 @@ async def test_html_nested_without_end(tmp_path: Path):
 
 
 async def test_memory_is_limited(tmp_path: Path):
-    small = SubprocessReader(seconds=30, memory_bytes=2**28, max_chars=10**9, max_unpacked=10**9)
+    small = SubprocessReader(ReadLimits(memory_bytes=2**28, chars=10**9))
     with pytest.raises(Unreadable, match="memory") as failure:
         await read(tmp_path, "big.txt", b"words and more words\n" * 20_000_000, small)
     assert failure.value.code == "invalid_file"
 
 
 async def test_time_is_limited(tmp_path: Path):
-    hurried = SubprocessReader(seconds=0.01, memory_bytes=2**31, max_chars=10**9, max_unpacked=10**9)
+    hurried = SubprocessReader(ReadLimits(seconds=0.01))
     with pytest.raises(Unreadable, match="seconds"):
         await read(tmp_path, "x.txt", b"text", hurried)

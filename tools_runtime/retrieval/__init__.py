@@ -39,6 +39,11 @@ class Unreadable(Exception):
         self.code: ErrorCode = code
 
 
+class Scanned(Unreadable):
+    """A file whose pages are images at least in part. Read with their text recognised, which takes longer, it gives
+    more."""
+
+
 @dataclass(frozen=True)
 class Passage:
     """A search result. ``score`` is between 0 and 1; ``start`` and ``end`` are character offsets in the file's text;

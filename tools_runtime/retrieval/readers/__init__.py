@@ -9,13 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools_runtime.retrieval import Document, Unreadable
+from tools_runtime.retrieval.readers.limits import ReadLimits
 
 _HEAD = 1024
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 _MARKDOWN_SUFFIXES = (".md", ".markdown")
+_PDF = b"%PDF-"
 _ZIP = b"PK\x03\x04"
+_OLE = b"\xd0\xcf\x11\xe0"
 _BINARY = (
-    (b"\xd0\xcf\x11\xe0", "Office documents of before 2007, or protected ones"),
     (b"\x89PNG", "images"),
     (b"\xff\xd8\xff", "images"),
     (b"GIF8", "images"),
@@ -24,22 +26,26 @@ _BINARY = (
 )
 
 
-def read(path: Path, filename: str, max_unpacked: int) -> Document:
-    """The file's text. What a file is, its first bytes say before its name does. Raises ``Unreadable``, also for an
-    archive that unpacks to more than ``max_unpacked`` bytes."""
+def read(path: Path, filename: str, limits: ReadLimits, *, recognise: bool = False) -> Document:
+    """The file's text. What a file is, its first bytes say before its name does. Raises ``Unreadable``; with
+    ``recognise``, text in images is recognised, which takes long."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     suffix = Path(filename).suffix.lower()
-    if b"%PDF-" in head:
+    if head.lstrip().startswith(_PDF) or (_PDF in head and suffix == ".pdf"):
         from tools_runtime.retrieval.readers import pdf
 
-        return pdf.read(path)
+        return pdf.read(path, limits, recognise=recognise)
     if suffix == ".pdf":
         raise Unreadable("invalid_file", "The file is named .pdf but is not a PDF.")
     if head.startswith(_ZIP):
         from tools_runtime.retrieval.readers import archive
 
-        return archive.read(path, max_unpacked)
+        return archive.read(path, limits.unpacked_bytes)
+    if head.startswith(_OLE):
+        from tools_runtime.retrieval.readers import ole
+
+        return ole.read(path)
     for magic, kind in _BINARY:
         if head.startswith(magic):
             raise Unreadable("unsupported_file", f"Files of this type cannot be read: {kind}.")

@@ -1,7 +1,8 @@
 """The reading process: reads one file under limits that it sets itself, and prints the text as JSON.
 
-Arguments: path, file name, memory in bytes, CPU seconds, characters, unpacked bytes. The last line of what it prints is
-a JSON object: ``{text, page_starts, marked}`` or ``{code, message}``.
+Arguments: path, file name, ``ReadLimits`` as JSON, and whether text in images is recognised (``yes`` or ``no``). The
+last line of what it prints is a JSON object: ``{text, page_starts, marked}``, ``{code, message}``, or ``{scanned}`` for
+a file that is to be read again with its images.
 """
 
 from __future__ import annotations
@@ -14,30 +15,34 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from tools_runtime.retrieval.readers.limits import ReadLimits
 
-def _limit(memory_bytes: int, cpu_seconds: float) -> None:
-    seconds = math.ceil(cpu_seconds)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+def _limit(limits: ReadLimits) -> None:
+    seconds = math.ceil(limits.seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _read(path: str, filename: str, max_chars: int, max_unpacked: int) -> dict[str, Any]:
-    from tools_runtime.retrieval import Unreadable
+def _read(path: str, filename: str, limits: ReadLimits, *, recognise: bool) -> dict[str, Any]:
+    from tools_runtime.retrieval import Scanned, Unreadable
     from tools_runtime.retrieval.readers import read
 
     try:
-        document = read(Path(path), filename, max_unpacked)
+        document = read(Path(path), filename, limits, recognise=recognise)
+    except Scanned:
+        return {"scanned": True}
     except Unreadable as error:
         return {"code": error.code, "message": str(error)}
     except MemoryError:
         return {"code": "invalid_file", "message": "The file takes too much memory to read."}
     except Exception as error:
-        print(repr(error), file=sys.stderr)
+        print(repr(error)[:1000], file=sys.stderr)
         return {"code": "invalid_file", "message": "The file is damaged and cannot be read."}
-    if len(document.text) > max_chars:
-        return {"code": "invalid_file", "message": f"The file holds more than {max_chars:,} characters of text."}
+    if len(document.text) > limits.chars:
+        return {"code": "invalid_file", "message": f"The file holds more than {limits.chars:,} characters of text."}
     if not document.text.strip():
         return {"code": "invalid_file", "message": "The file holds no text."}
     return {"text": _clean(document.text), "page_starts": document.page_starts, "marked": document.marked}
@@ -50,5 +55,8 @@ def _clean(text: str) -> str:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    _limit(int(sys.argv[3]), float(sys.argv[4]))
-    print("\n" + json.dumps(_read(sys.argv[1], sys.argv[2], int(sys.argv[5]), int(sys.argv[6]))))
+    limits = ReadLimits.load(sys.argv[3])
+    _limit(limits)
+    result = _read(sys.argv[1], sys.argv[2], limits, recognise=sys.argv[4] == "yes")
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    print("\n" + json.dumps(result, ensure_ascii=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from lxml import etree
 from lxml import html as lxml_html
@@ -36,8 +37,13 @@ def visible(page: bytes) -> str:
         if isinstance(element.tag, str) and element.tag not in _INLINE:
             separator = "\t" if element.tag in ("td", "th") else "\n"
             if element.tag != "br":
-                mark = _HEADINGS.get(element.tag, "") if element.text_content().strip() else ""
-                element.text = separator + mark + (element.text or "").lstrip()
+                element.text = separator + _mark(element) + (element.text or "").lstrip()
             element.tail = separator + (element.tail or "")
     lines = (re.sub(r"[ \t\xa0]+", " ", line).strip() for line in root.text_content().splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _mark(element: Any) -> str:
+    """``## `` before a heading of level 2 that has text."""
+    mark = _HEADINGS.get(element.tag, "")
+    return mark if mark and element.text_content().strip() else ""

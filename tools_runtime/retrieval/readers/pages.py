@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tools_runtime.retrieval import Document
+from tools_runtime.retrieval import Document, Unreadable
 
 _BREAK = "\n\n"
 
@@ -16,3 +16,7 @@ def joined(pages: Iterable[str], *, marked: bool = True) -> Document:
         starts.append(position)
         position += len(page) + len(_BREAK)
     return Document(_BREAK.join(parts), tuple(starts), marked)
+
+
+def too_many_pages(allowed: int) -> Unreadable:
+    return Unreadable("invalid_file", f"The file has more than {allowed:,} pages.")

@@ -15,8 +15,9 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 64 * 2**10
-_MAX_CONTROL_SHARE = 0.02
-_CONTROLS = {chr(code): None for code in range(32) if chr(code) not in "\t\n\r\f\b\x1b"}
+_MAX_NO_TEXT_SHARE = 0.02
+_NO_TEXT = {"\ufffd"} | {chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\b\x1b"}
+"""Control characters, and what stands for bytes that the encoding does not have."""
 
 
 def read(path: Path, *, marked: bool) -> Document:
@@ -31,8 +32,7 @@ def decode(data: bytes) -> str:
         raise Unreadable("unsupported_file", "Files of this type cannot be read: the file is not text.")
     text = data.decode(encoding, errors="replace")
     sample = text[:_SAMPLE]
-    controls = sum(character in _CONTROLS for character in sample)
-    if controls > _MAX_CONTROL_SHARE * len(sample):
+    if sum(character in _NO_TEXT for character in sample) > _MAX_NO_TEXT_SHARE * len(sample):
         raise Unreadable("unsupported_file", "Files of this type cannot be read: the file is not text.")
     return text
 
