@@ -21,9 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tools_runtime.retrieval import Document, Matrix
+from tools_runtime.protocol.tools import HybridSearch
+from tools_runtime.retrieval import Document, Matrix, Passage
 from tools_runtime.retrieval.chunking import Chunker, Piece
+from tools_runtime.retrieval.distinct import distinct
 from tools_runtime.retrieval.fusion import Ranking, fuse
+from tools_runtime.retrieval.library import WEIGHTS
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.retrieval.words import keywords
 from tools_runtime.stores import Chunk
@@ -31,6 +34,7 @@ from tools_runtime.stores import Chunk
 DATA = Path(__file__).resolve().parents[2] / "shared/data/chunking_evaluation"
 CACHE = Path.home() / ".cache/tools-runtime/retrieval"
 DEEP = 50
+EQUAL = HybridSearch(embedding_weight=1, text_weight=1)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Corpora:
         return [self.chunks[key] for key in np.argsort(scores)[::-1][:DEEP]]
 
 
-def covered(question: Question, chunks: Sequence[Chunk]) -> float:
+def covered(question: Question, chunks: Sequence[Chunk | Passage]) -> float:
     """The share of the answers' characters that the chunks hold."""
     wanted = {place for start, end in question.answers for place in range(start, end)}
     got: set[int] = set()
@@ -105,10 +109,9 @@ def covered(question: Question, chunks: Sequence[Chunk]) -> float:
     return len(wanted & got) / len(wanted)
 
 
-def fused(rankings: Sequence[list[Chunk]], limit: int) -> list[Chunk]:
-    by_place = {(chunk.file_id, chunk.start): chunk for ranking in rankings for chunk in ranking}
-    found = fuse([[Ranking(1, ranking) for ranking in rankings]], limit, 0)
-    return [by_place[passage.file_id, passage.start] for passage in found]
+def fused(meaning: list[Chunk], words: list[Chunk], weights: HybridSearch) -> list[Passage]:
+    rankings = [Ranking(weights.embedding_weight, meaning), Ranking(weights.text_weight, words)]
+    return fuse([rankings], 2 * DEEP, 0)
 
 
 async def measure(
@@ -133,8 +136,9 @@ async def measure(
             "keywords": words[:limit],
             "dense, truncated": truncated[:limit],
             "dense, windows": meaning[:limit],
-            "hybrid, truncated": fused([truncated, words], limit),
-            "hybrid, windows": fused([meaning, words], limit),
+            "hybrid, truncated": fused(truncated, words, EQUAL)[:limit],
+            "hybrid, windows": fused(meaning, words, EQUAL)[:limit],
+            "ours": distinct(fused(meaning, words, WEIGHTS), limit),
         }.items():
             ways.setdefault(way, []).append(covered(question, found))
     return {way: float(np.mean(shares)) for way, shares in ways.items()}

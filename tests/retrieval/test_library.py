@@ -316,4 +316,5 @@ async def test_a_kill_in_the_middle_of_ingestion_loses_nothing(tmp_path: Path):
             done = await settled(shelf, store, member.file_id)
             assert (done.status, len((await shelf.passages.text(done)).split())) == ("completed", 1000)
         passages = await shelf.search(OWNER, [store], [CATS], limit=50)
-        assert len({(passage.file_id, passage.start) for passage in passages}) == len(passages) == 36
+        # Each file has three chunks, of which the middle one repeats the others.
+        assert len({(passage.file_id, passage.start) for passage in passages}) == len(passages) == 24

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.tools import AttributeFilter, HybridSearch, RankingOptions
 from tools_runtime.retrieval import Models, Passage, filters
+from tools_runtime.retrieval.distinct import distinct
 from tools_runtime.retrieval.fusion import Ranking, fuse
 from tools_runtime.retrieval.ingestion import Ingestor
 from tools_runtime.retrieval.passages import Passages
@@ -17,8 +18,11 @@ from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 
+WEIGHTS = HybridSearch(embedding_weight=0.5, text_weight=1)
+"""Unless the request has its own (docs/decisions/0007-hybrid-scores.md)."""
+
 _CANDIDATES = 50
-"""How deep each ranking goes at least: what one puts low, the other may lift."""
+"""How deep each ranking goes at least: what one puts low, the other may lift, and neighbours overlap."""
 
 _RERANKED = 30
 """How many passages the reranker reads at least; each costs it about as much as embedding one."""
@@ -132,8 +136,8 @@ class Library:
         if not keys or not queries:
             return []
         ranking = ranking or RankingOptions()
-        weights = ranking.hybrid_search or HybridSearch(embedding_weight=1, text_weight=1)
-        deep = max(limit, _CANDIDATES) * len({*store_ids})
+        weights = ranking.hybrid_search or WEIGHTS
+        deep = max(2 * limit, _CANDIDATES) * len({*store_ids})
         vectors = await self._models.embedder.queries(queries)
         nearest = await self.passages.nearest(owner, vectors, keys, deep)
         matching = await self.passages.matching(owner, queries, keys, deep)
@@ -143,8 +147,8 @@ class Library:
         ]
         reranker = self._models.reranker
         if reranker is None or ranking.ranker == "none":
-            return fuse(rankings, limit, ranking.score_threshold)
-        found = await reranked(reranker, queries, fuse(rankings, max(limit, _RERANKED), 0))
+            return distinct(fuse(rankings, deep, ranking.score_threshold), limit)
+        found = await reranked(reranker, queries, distinct(fuse(rankings, deep, 0), max(limit, _RERANKED)))
         return [passage for passage in found if passage.score >= ranking.score_threshold][:limit]
 
     async def _added(self, members: Sequence[VectorStoreFile], replaced: Sequence[int]) -> None:
