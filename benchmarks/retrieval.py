@@ -27,6 +27,7 @@ from tools_runtime.retrieval.chunking import Chunker, Piece
 from tools_runtime.retrieval.distinct import distinct
 from tools_runtime.retrieval.fusion import Ranking, fuse
 from tools_runtime.retrieval.library import WEIGHTS
+from tools_runtime.retrieval.passages import passage
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.retrieval.words import keywords
 from tools_runtime.stores import Chunk
@@ -110,8 +111,12 @@ def covered(question: Question, chunks: Sequence[Chunk | Passage]) -> float:
 
 
 def fused(meaning: list[Chunk], words: list[Chunk], weights: HybridSearch) -> list[Passage]:
-    rankings = [Ranking(weights.embedding_weight, meaning), Ranking(weights.text_weight, words)]
-    return fuse([rankings], 2 * DEEP, 0)
+    chunks = {chunk.key: chunk for chunk in [*meaning, *words]}
+    rankings = [
+        Ranking(weights.embedding_weight, [chunk.key for chunk in meaning]),
+        Ranking(weights.text_weight, [chunk.key for chunk in words]),
+    ]
+    return [passage(chunks[key], score) for key, score in fuse([rankings])]
 
 
 async def measure(

@@ -12,14 +12,19 @@ import numpy as np
 
 from tools_runtime.retrieval import Embedder, Matrix, Models, Reader, Reranker
 from tools_runtime.retrieval.chunking import Chunker
-from tools_runtime.retrieval.faiss import FaissIndex
+from tools_runtime.retrieval.faiss import FaissIndex, IndexShape
+from tools_runtime.retrieval.index import SearchIndex
 from tools_runtime.retrieval.ingestion import Ingestor
-from tools_runtime.retrieval.library import Library
+from tools_runtime.retrieval.keywords import TantivyIndex
+from tools_runtime.retrieval.library import Library, Stores
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
+from tools_runtime.retrieval.snapshots import Snapshots
+from tools_runtime.retrieval.workspace import Workspace
 from tools_runtime.stores import Attachment, Attributes, NewFile, NewVectorStore, StoredFile, VectorStoreFile
 from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.changes import ChangeLog
 from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
@@ -62,16 +67,29 @@ async def library(
     await database.open()
     files = FileStore(database, BlobStore(folder / "files"))
     members = VectorStoreFileStore(database)
-    passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
+    workspace = Workspace(folder / "index")
+    index = search_index(database, workspace.folder, embedder.model)
+    passages = Passages(ChunkStore(database), embedding_model=embedder.model)
     reader = reader or SubprocessReader(ReadLimits(seconds=60))
     ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
-    shelf = Library(files, VectorStoreStore(database), members, passages, ingestor, Models(embedder, reranker))
+    stores = Stores(files, VectorStoreStore(database), members)
+    shelf = Library(stores, index, passages, ingestor, Models(embedder, reranker))
     await shelf.start()
     try:
         yield shelf
     finally:
         await shelf.stop()
         await database.close()
+        workspace.close()
+
+
+def search_index(database: Database, folder: Path, model: str, shape: IndexShape | None = None) -> SearchIndex:
+    """The indexes of one process, whose caches lie in ``folder``."""
+    shape = shape or IndexShape()
+    vectors = FaissIndex(Snapshots(folder / "vectors", tag=shape.tag(model)), shape)
+    keywords = TantivyIndex(folder / "keywords", memory_bytes=2**24)
+    chunks, members, log = ChunkStore(database), VectorStoreFileStore(database), ChangeLog(database)
+    return SearchIndex(chunks, members, log, (vectors, keywords), embedding_model=model, poll_seconds=0.05)
 
 
 @asynccontextmanager

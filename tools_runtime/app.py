@@ -43,13 +43,17 @@ from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.cross_encoder import CrossEncoderReranker
 from tools_runtime.retrieval.embeddings_server import EmbeddingsServer
 from tools_runtime.retrieval.expiry import Sweeper
-from tools_runtime.retrieval.faiss import FaissIndex
+from tools_runtime.retrieval.faiss import FaissIndex, IndexShape
+from tools_runtime.retrieval.index import SearchIndex
 from tools_runtime.retrieval.ingestion import Ingestor
-from tools_runtime.retrieval.library import Library
+from tools_runtime.retrieval.keywords import TantivyIndex
+from tools_runtime.retrieval.library import Library, Stores
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+from tools_runtime.retrieval.snapshots import Snapshots
+from tools_runtime.retrieval.workspace import Workspace
 from tools_runtime.search import FetchError, PageFetcher, backends
 from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.browser import Browser
@@ -59,6 +63,7 @@ from tools_runtime.search.fetch import GuardedFetcher
 from tools_runtime.search.pages import PageReader
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.changes import ChangeLog
 from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.container_files import ContainerFileStore
 from tools_runtime.stores.container_usage import ContainerUsageStore
@@ -187,7 +192,10 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     embedder = _embedder(settings, stack)
     file_store = FileStore(database, BlobStore(settings.data / "files"))
     members = VectorStoreFileStore(database)
-    passages = Passages(ChunkStore(database), FaissIndex(), embedding_model=embedder.model)
+    workspace = Workspace(settings.data / "index")
+    stack.callback(workspace.close)
+    index = _index(settings, database, workspace, embedder.model)
+    passages = Passages(ChunkStore(database), embedding_model=embedder.model)
     chunker = Chunker(max_tokens=settings.max_file_tokens)
     ingestor = Ingestor(file_store, members, passages, reader, chunker, embedder)
     models = Models(embedder)
@@ -195,7 +203,8 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
         reranker = CrossEncoderReranker(settings.reranker_model)
         stack.callback(reranker.close)
         models = Models(embedder, reranker)
-    library = Library(file_store, VectorStoreStore(database), members, passages, ingestor, models)
+    stores = Stores(file_store, VectorStoreStore(database), members)
+    library = Library(stores, index, passages, ingestor, models)
     stack.push_async_callback(library.stop)
     await library.start()
     return library
@@ -209,6 +218,20 @@ def _embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
     model = SentenceTransformerEmbedder(settings.embedding_model)
     stack.callback(model.close)
     return model
+
+
+def _index(settings: Settings, database: Database, workspace: Workspace, embedding_model: str) -> SearchIndex:
+    shape = IndexShape(settings.index_segment_vectors, settings.index_kind, settings.index_probes)
+    vectors = FaissIndex(Snapshots(workspace.folder / "vectors", tag=shape.tag(embedding_model)), shape)
+    keywords = TantivyIndex(workspace.folder / "keywords", memory_bytes=settings.index_keyword_memory_bytes)
+    return SearchIndex(
+        ChunkStore(database),
+        VectorStoreFileStore(database),
+        ChangeLog(database),
+        (vectors, keywords),
+        embedding_model=embedding_model,
+        poll_seconds=settings.index_poll_seconds,
+    )
 
 
 async def _uploads(settings: Settings, database: Database, library: Library, stack: AsyncExitStack) -> UploadStore:

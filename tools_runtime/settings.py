@@ -155,6 +155,17 @@ class Settings(BaseSettings):
     reranker_model: str | None = None
     """A cross-encoder of sentence-transformers, by name or folder, that puts the best passages in order; without it
     they keep the order of the fused rankings."""
+    index_kind: Literal["exact", "ivf"] = "exact"
+    """How vectors are searched: ``exact`` compares with each; ``ivf`` with those in the nearest lists of neighbours,
+    which is faster beyond about a million and misses some."""
+    index_probes: int = Field(default=16, ge=1)
+    """How many lists ``ivf`` reads in each segment, of about 180 at the usual size."""
+    index_segment_vectors: int = Field(default=32_768, ge=256)
+    """Vectors in one segment of the index; a full one is kept on disk."""
+    index_keyword_memory_bytes: int = Field(default=64 * 2**20, ge=16 * 2**20)
+    """For words that are not yet on disk."""
+    index_poll_seconds: float = Field(default=0.25, gt=0)
+    """How often a process looks for what others changed in the database."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
     max_upload_bytes: int = 8 * 2**30

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools_runtime.retrieval import Passage
-from tools_runtime.retrieval.distinct import distinct
+from tools_runtime.retrieval.distinct import distinct, enough
 
 
 def passage(start: int, end: int, score: float = 0.5, file: str = "a") -> Passage:
@@ -43,4 +43,6 @@ def test_with_room_enough_no_text_is_lost(given_places: list[tuple[int, int]], l
     assert len(chosen) <= limit
     assert bool(chosen) == bool(found)
     told = {place for one in distinct(found, len(found)) for place in range(one.start, one.end)}
+    if enough(found[: len(found) // 2], limit):
+        assert chosen == distinct(found[: len(found) // 2], limit)
     assert told == {place for one in found for place in range(one.start, one.end)}

@@ -34,9 +34,7 @@ def count(connection: Connection) -> int | None:
 
 async def test_the_migrations_make_the_declared_tables(database: Database):
     def differences(connection: Connection) -> list[object]:
-        # FTS5's tables are not ours to declare.
-        options = {"include_name": lambda name, kind, _: not (kind == "table" and name.startswith("chunk_words"))}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert await database.read(differences) == []
 

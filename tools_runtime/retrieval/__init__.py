@@ -1,12 +1,12 @@
 """Files to passages: reading, chunking, embedding, indexing, searching. This file holds the ports.
 
 An upload becomes a ``Document`` (reader), then chunks (``chunking``), then vectors (embedder); the database keeps all
-of it, and the index is a cache of the vectors that can always be built again.
+of it, and the indexes are caches of it that can always be built again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # the reading process has no use for numpy, whose import is a
 
 Matrix: TypeAlias = "npt.NDArray[np.float32]"
 """Vectors of length 1, one a row."""
+
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
+"""For each slot of a file whether it is meant; those beyond the end are not."""
+
+Keys: TypeAlias = "npt.NDArray[np.int64]"
+"""Files by their keys in the database, in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +107,69 @@ class Models:
     reranker: Reranker | None = None
 
 
-class VectorIndex(Protocol):
-    """Finds the nearest vectors. Everything is in memory; methods block and may be called from several threads."""
+@dataclass(frozen=True)
+class IndexedFile:
+    """A file of a vector store as indexes know it. ``slot`` numbers it inside this process, from 1, and is never given
+    twice; ``key`` and ``version`` name it in the database."""
 
-    def add(self, file: int, chunks: Sequence[int], matrices: Sequence[Matrix]) -> None:
+    slot: int
+    key: int
+    version: int
+
+
+class VectorIndex(Protocol):
+    """Finds the nearest vectors. Methods block and may be called from several threads, changes from one at a time."""
+
+    def restore(self, slots: Mapping[tuple[int, int], int]) -> Set[int]:
+        """Takes in what was kept on disk of the files whose slots are given by key and version. Returns the slots that
+        are wholly there now. Once, before anything else."""
+        ...
+
+    def add(self, file: IndexedFile, chunks: Sequence[int], matrices: Sequence[Matrix]) -> None:
         """Adds a file's chunks: a matrix of windows for each."""
         ...
 
-    def remove(self, files: Sequence[int]) -> None:
+    def remove(self, slots: Collection[int]) -> None:
         """Removes files; those that are not in the index are passed over."""
         ...
 
-    def search(self, queries: Matrix, files: Sequence[int], limit: int) -> list[list[tuple[int, float]]]:
-        """For each query the ``limit`` nearest chunks of ``files``, best first, with their cosine similarity. A chunk
-        counts by its nearest window."""
+    def tidy(self) -> None:
+        """A change that nobody sees: gives back the room of what was removed."""
+        ...
+
+    def save(self) -> None:
+        """Keeps on disk what is new since the last time. Not a change: may run beside one."""
+        ...
+
+    def search(self, queries: Matrix, wanted: Mask, limit: int) -> list[list[int]]:
+        """For each query the ``limit`` nearest chunks of the wanted files, best first. A chunk counts by its nearest
+        window."""
+        ...
+
+
+class KeywordIndex(Protocol):
+    """Finds chunks by their words. Threads as for ``VectorIndex``."""
+
+    def files(self) -> dict[int, int]:
+        """Version by key of the files that are in the index."""
+        ...
+
+    def add(self, file: IndexedFile, texts: Iterable[tuple[int, str]]) -> None:
+        """Adds a file's chunks: key and text of each."""
+        ...
+
+    def remove(self, keys: Collection[int]) -> None:
+        """Removes files by key; those that are not in the index are passed over."""
+        ...
+
+    def commit(self) -> None:
+        """Makes the changes since the last time visible and lasting, all at once."""
+        ...
+
+    def reopen(self) -> None:
+        """Begins anew with what was committed last, after a change that failed."""
+        ...
+
+    def search(self, query: str, wanted: Keys | None, limit: int) -> list[int]:
+        """The ``limit`` chunks that fit the query's words best, best first; of the wanted files, or of all."""
         ...

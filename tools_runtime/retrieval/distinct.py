@@ -14,9 +14,18 @@ _LEAST_NEW = 0.7
 def distinct(passages: Sequence[Passage], limit: int) -> list[Passage]:
     """The best ``limit`` of the passages, best first, that tell something new: first of those that are new for the most
     part, and where these are too few, of those that add anything."""
+    return _chosen(passages, limit, (_LEAST_NEW, 0.0))
+
+
+def enough(passages: Sequence[Passage], limit: int) -> bool:
+    """Whether ``limit`` of the passages are new for the most part, so that worse ones beside them change nothing."""
+    return len(_chosen(passages, limit, (_LEAST_NEW,))) == limit
+
+
+def _chosen(passages: Sequence[Passage], limit: int, leasts: Sequence[float]) -> list[Passage]:
     chosen: dict[int, Passage] = {}
     told: dict[str, list[tuple[int, int]]] = {}
-    for least in (_LEAST_NEW, 0.0):
+    for least in leasts:
         for place, passage in enumerate(passages):
             if len(chosen) == limit:
                 break

@@ -1,61 +1,42 @@
-"""One ranked list of several: by meaning and by words, for several queries, from several vector stores."""
+"""One ranked list of several: by meaning and by words, for several queries."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from tools_runtime.retrieval import Passage
-from tools_runtime.stores import Chunk
+K = TypeVar("K", bound=Hashable)
 
 _K = 60
 """Of reciprocal rank fusion: how little the first ranks count above the next. Flat between 10 and 100 in trials."""
 
-Place = tuple[str, int, int]
-
 
 @dataclass(frozen=True)
-class Ranking:
+class Ranking(Generic[K]):
     """What one way of searching found, best first, and how much it counts."""
 
     weight: float
-    chunks: Sequence[Chunk]
+    found: Sequence[K]
 
 
-def fuse(queries: Sequence[Sequence[Ranking]], limit: int, threshold: float) -> list[Passage]:
-    """Weighted reciprocal rank fusion of each query's rankings. A score is the share of the best possible one: 1 for
-    what all rankings of a query that found anything put first. A passage counts by the query that it fits best, and
-    once where several vector stores hold its file."""
-    chunks: dict[Place, Chunk] = {}
-    best: dict[Place, float] = {}
+def fuse(queries: Sequence[Sequence[Ranking[K]]], threshold: float = 0) -> list[tuple[K, float]]:
+    """Weighted reciprocal rank fusion of each query's rankings: what was found, best first, with its score. A score is
+    the share of the best possible one: 1 for what all rankings of a query that found anything put first. What several
+    queries found counts by the one that it fits best."""
+    best: dict[K, float] = {}
     for given in queries:
-        rankings = [ranking for ranking in given if ranking.weight and ranking.chunks]
-        for place, score in _scores(rankings, chunks).items():
-            best[place] = max(score, best.get(place, 0.0))
-    order = sorted((place for place in best if best[place] >= threshold), key=lambda place: -best[place])
-    return [_passage(chunks[place], best[place]) for place in order[:limit]]
+        rankings = [ranking for ranking in given if ranking.weight and ranking.found]
+        for one, score in _scores(rankings).items():
+            best[one] = max(score, best.get(one, 0.0))
+    passing = [(one, score) for one, score in best.items() if score >= threshold]
+    return sorted(passing, key=lambda pair: -pair[1])
 
 
-def _scores(rankings: Sequence[Ranking], chunks: dict[Place, Chunk]) -> dict[Place, float]:
-    scores: dict[Place, float] = {}
+def _scores(rankings: Sequence[Ranking[K]]) -> dict[K, float]:
+    scores: dict[K, float] = {}
     possible = sum(ranking.weight for ranking in rankings) / (_K + 1)
     for ranking in rankings:
-        found = {(chunk.file_id, chunk.start, chunk.end): chunk for chunk in ranking.chunks}
-        chunks.update(found)
-        for rank, place in enumerate(found, 1):
-            scores[place] = scores.get(place, 0.0) + ranking.weight / (_K + rank) / possible
+        for rank, one in enumerate(ranking.found, 1):
+            scores[one] = min(1.0, scores.get(one, 0.0) + ranking.weight / (_K + rank) / possible)
     return scores
-
-
-def _passage(chunk: Chunk, score: float) -> Passage:
-    return Passage(
-        file_id=chunk.file_id,
-        filename=chunk.filename,
-        attributes=chunk.attributes,
-        text=chunk.text,
-        score=min(1.0, score),
-        start=chunk.start,
-        end=chunk.end,
-        page=chunk.page,
-        heading=chunk.heading,
-    )

@@ -208,6 +208,20 @@ class VectorStoreFile:
 
 
 @dataclass(frozen=True)
+class SearchableFile:
+    """A file of a vector store that can be found: what an index must know of it. ``version`` changes with the text."""
+
+    key: int
+    owner: str
+    vector_store_id: str
+    file_id: str
+    attributes: Attributes
+    chunk_tokens: int
+    overlap_tokens: int
+    version: int
+
+
+@dataclass(frozen=True)
 class FileBatch:
     """Files that were put into a vector store by one request."""
 
@@ -228,6 +242,17 @@ class NewChunk:
     end: int
     page: int | None
     heading: str | None
+    windows: int
+    vectors: bytes
+
+
+@dataclass(frozen=True)
+class IndexedChunk:
+    """What an index holds of a chunk; ``vectors`` as in ``NewChunk``."""
+
+    file_key: int
+    key: int
+    text: str
     windows: int
     vectors: bytes
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, text, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
-from tools_runtime.stores import Chunk, NewChunk, VectorStoreFile
+from tools_runtime.stores import Chunk, IndexedChunk, NewChunk, VectorStoreFile
+from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import chunks, files, vector_store_files, vectors
 
 _FILE = vector_store_files.c
-_MATCHING = text(
-    "SELECT chunks.key FROM chunk_words JOIN chunks ON chunks.key = chunk_words.rowid "
-    "WHERE chunk_words MATCH :words AND chunks.owner = :owner "
-    "AND chunks.file_key IN (SELECT value FROM json_each(:files)) ORDER BY chunk_words.rank LIMIT :limit"
-)
-"""SQLite's own full-text search: the one query here that another database must spell differently."""
 _MANY = 500
 """How many keys stand in one query; SQLite allows 32,766 parameters."""
 
@@ -31,36 +26,26 @@ class ChunkStore:
 
     async def complete(
         self, member: VectorStoreFile, new: Sequence[NewChunk], *, embedding_model: str, usage_bytes: int
-    ) -> list[int] | None:
-        """Stores a file's chunks and vectors and sets it ``completed``, in one transaction. Returns the chunks' keys in
-        order; None, and nothing is stored, when the file is no longer a job (deleted or cancelled meanwhile)."""
+    ) -> bool:
+        """Stores a file's chunks and vectors and sets it ``completed``, in one transaction. False, and nothing is
+        stored, when the file is no longer a job (deleted or cancelled meanwhile)."""
         place = {"owner": member.owner, "file_key": member.key}
+        done = {
+            "status": "completed",
+            "usage_bytes": usage_bytes,
+            "embedding_model": embedding_model,
+            "version": secrets.randbits(63),
+            "error_code": None,
+            "error_message": None,
+        }
 
-        def work(connection: Connection) -> list[int] | None:
+        def work(connection: Connection) -> bool:
             job = _FILE.owner == member.owner, _FILE.key == member.key, _FILE.status == "in_progress"
-            done = {
-                "status": "completed",
-                "usage_bytes": usage_bytes,
-                "embedding_model": embedding_model,
-                "error_code": None,
-                "error_message": None,
-            }
             if not connection.execute(update(vector_store_files).where(*job).values(**done)).rowcount:
-                return None
-            mine = chunks.c.owner == member.owner, chunks.c.file_key == member.key
-            connection.execute(delete(chunks).where(*mine))
-            names = ("page", "heading", "start", "end", "text")
-            texts = [{name: getattr(one, name) for name in names} | place for one in new]
-            if texts:
-                connection.execute(insert(chunks), texts)
-            keys = [*connection.scalars(select(chunks.c.key).where(*mine).order_by(chunks.c.key))]
-            rows = [
-                {"chunk_key": key, "windows": one.windows, "data": one.vectors} | place
-                for key, one in zip(keys, new, strict=True)
-            ]
-            if rows:
-                connection.execute(insert(vectors), rows)
-            return keys
+                return False
+            _replace(connection, place, new)
+            note(connection, [member.key])
+            return True
 
         return await self._database.write(work)
 
@@ -76,18 +61,6 @@ class ChunkStore:
 
         return await self._database.read(work)
 
-    async def matching(self, owner: str, words: Sequence[str], file_keys: Sequence[int], limit: int) -> list[int]:
-        """The keys of those of the files' chunks that hold any of the words, best first (BM25)."""
-        if not words:
-            return []
-        given = {
-            "owner": owner,
-            "words": " OR ".join(f'"{word}"' for word in words),
-            "files": json.dumps([*file_keys]),
-            "limit": limit,
-        }
-        return await self._database.read(lambda connection: [*connection.scalars(_MATCHING, given)])
-
     async def of_file(self, owner: str, file_key: int) -> list[Chunk]:
         """A file's chunks in order."""
         query = _chunks(owner).where(chunks.c.file_key == file_key).order_by(chunks.c.key)
@@ -95,20 +68,30 @@ class ChunkStore:
             lambda connection: [Chunk(**row._mapping) for row in connection.execute(query)]
         )
 
-    async def vectors(self, embedding_model: str) -> list[tuple[int, int, int, bytes]]:
-        """File key, chunk key, number of windows and vectors of every chunk of every owner. For building an
-        index, hence in order of file and chunk."""
+    async def indexed(self, file_keys: Sequence[int]) -> list[IndexedChunk]:
+        """The chunks of these files, of any owner, in order of file and chunk. For building an index."""
         query = (
-            select(vectors.c.file_key, vectors.c.chunk_key, vectors.c.windows, vectors.c.data)
-            .join(vector_store_files, _FILE.key == vectors.c.file_key)
-            .where(_FILE.status == "completed", _FILE.embedding_model == embedding_model)
-            .order_by(vectors.c.file_key, vectors.c.chunk_key)
+            select(chunks.c.file_key, chunks.c.key, chunks.c.text, vectors.c.windows, vectors.c.data)
+            .join(vectors, vectors.c.chunk_key == chunks.c.key)
+            .where(chunks.c.file_key.in_(file_keys))
+            .order_by(chunks.c.file_key, chunks.c.key)
         )
-        return await self._database.read(
-            lambda connection: [
-                (row.file_key, row.chunk_key, row.windows, row.data) for row in connection.execute(query)
-            ]
-        )
+        return await self._database.read(lambda connection: [IndexedChunk(*row) for row in connection.execute(query)])
+
+
+def _replace(connection: Connection, place: dict[str, Any], new: Sequence[NewChunk]) -> None:
+    mine = chunks.c.owner == place["owner"], chunks.c.file_key == place["file_key"]
+    connection.execute(delete(chunks).where(*mine))
+    if not new:
+        return
+    names = ("page", "heading", "start", "end", "text")
+    connection.execute(insert(chunks), [{name: getattr(one, name) for name in names} | place for one in new])
+    keys = connection.scalars(select(chunks.c.key).where(*mine).order_by(chunks.c.key))
+    rows = [
+        {"chunk_key": key, "windows": one.windows, "data": one.vectors} | place
+        for key, one in zip(keys, new, strict=True)
+    ]
+    connection.execute(insert(vectors), rows)
 
 
 def _chunks(owner: str) -> Select[Any]:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, s
 from tools_runtime import ids
 from tools_runtime.stores import Cursor, NewFile, Page, StoredFile
 from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database, Work
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import files, vector_store_files
@@ -78,21 +79,19 @@ class FileStore:
         query = select(files.c.owner, files.c.id).where(files.c.expires_at <= now)
         return await self._database.read(lambda connection: [(row.owner, row.id) for row in connection.execute(query)])
 
-    async def delete(self, owner: str, id: str) -> list[int] | None:
-        """Deletes the file, here and in every vector store. Returns the keys that it had in those (for the index); None
-        when there is no such file."""
+    async def delete(self, owner: str, id: str) -> bool:
+        """Deletes the file, here and in every vector store. False when there is no such file."""
 
-        def work(connection: Connection) -> list[int] | None:
+        def work(connection: Connection) -> bool:
             keys = select(vector_store_files.c.key)
             keys = keys.where(vector_store_files.c.owner == owner, vector_store_files.c.file_id == id)
-            attached = [*connection.scalars(keys)]
-            gone = connection.execute(delete(files).where(files.c.owner == owner, files.c.id == id))
-            return attached if gone.rowcount else None
+            note(connection, [*connection.scalars(keys)])
+            return bool(connection.execute(delete(files).where(files.c.owner == owner, files.c.id == id)).rowcount)
 
-        attached = await self._database.write(work)
-        if attached is not None:
+        gone = await self._database.write(work)
+        if gone:
             await asyncio.to_thread(self._blobs.delete, id)
-        return attached
+        return gone
 
 
 def _files(owner: str) -> Select[Any]:

@@ -144,10 +144,13 @@ vector_store_files = Table(
     Column("overlap_tokens", Integer, nullable=False),
     Column("usage_bytes", BigInteger, nullable=False),
     Column("embedding_model", Text),
+    Column("version", BigInteger),
     UniqueConstraint("vector_store_id", "file_id"),
     sqlite_autoincrement=True,
 )
-"""A row in status ``in_progress`` is the ingestion job itself: whatever is found in it at start is done again."""
+"""A row in status ``in_progress`` is the ingestion job itself: whatever is found in it at start is done again.
+``version`` is a random number that each completion gives anew: what an index kept on disk knows of a file is true as
+long as it knows the same one."""
 
 chunks = Table(
     "chunks",
@@ -174,6 +177,18 @@ vectors = Table(
 )
 """``data`` is a matrix of 16-bit floats, one row a window of the chunk. Apart from the chunks, so that the index can be
 rebuilt without reading their texts."""
+
+index_clock = Table("index_clock", metadata, Column("value", BigInteger, nullable=False))
+"""One row: the number of the last change in ``index_changes``."""
+
+index_changes = Table(
+    "index_changes",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("file_key", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+)
+"""Files of vector stores whose chunks or attributes changed, or that are gone; see ``stores/changes.py``."""
 
 containers = Table(
     "containers",

@@ -19,14 +19,18 @@ from tools_runtime.stores import (
     FileCounts,
     FileStatus,
     Page,
+    SearchableFile,
     VectorStoreFile,
 )
+from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import lives
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import file_batches, files, vector_store_files, vector_stores
 
 _TABLE = vector_store_files.c
+_MANY = 500
+"""How many keys stand in one query."""
 
 
 class VectorStoreFileStore:
@@ -37,17 +41,17 @@ class VectorStoreFileStore:
 
     async def attach(
         self, owner: str, store_id: str, attachments: Sequence[Attachment], *, batch: bool = False
-    ) -> tuple[list[VectorStoreFile], FileBatch | None, list[int]]:
+    ) -> tuple[list[VectorStoreFile], FileBatch | None]:
         """Puts files into a vector store, as jobs still to be done. A file that is in it already is read anew. Returns
-        the new members, the batch where one was asked for, and the keys of the members that were replaced. Raises a
-        404 ``ApiError`` for an unknown vector store or file, and then changes nothing."""
+        the new members, and the batch where one was asked for. Raises a 404 ``ApiError`` for an unknown vector store
+        or file, and then changes nothing."""
         now = int(time.time())
         wanted = {one.file_id: one for one in attachments}
 
-        def work(connection: Connection) -> tuple[list[VectorStoreFile], FileBatch | None, list[int]]:
+        def work(connection: Connection) -> tuple[list[VectorStoreFile], FileBatch | None]:
             _require(connection, owner, store_id, [*wanted], "file_ids" if batch else "file_id")
             inside = _TABLE.owner == owner, _TABLE.vector_store_id == store_id, _TABLE.file_id.in_(wanted)
-            replaced = [*connection.scalars(select(_TABLE.key).where(*inside))]
+            note(connection, [*connection.scalars(select(_TABLE.key).where(*inside))])
             connection.execute(delete(vector_store_files).where(*inside))
             batch_id = ids.new("vsfb") if batch else None
             if batch_id is not None:
@@ -60,7 +64,7 @@ class VectorStoreFileStore:
                 )
             added = [_member(row) for row in connection.execute(_members(owner).where(*inside).order_by(_TABLE.key))]
             made = None if batch_id is None else _batch(connection, owner, store_id, batch_id)
-            return added, made, replaced
+            return added, made
 
         return await self._database.write(work)
 
@@ -106,20 +110,22 @@ class VectorStoreFileStore:
                 return None
             mine = update(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key)
             connection.execute(mine, {"attributes": attributes})
+            note(connection, [row.key])
             return _member(connection.execute(query).one())
 
         return await self._database.write(work)
 
-    async def detach(self, owner: str, store_id: str, file_id: str) -> int | None:
-        """Takes a file out of a vector store. Returns its key (for the index); None when it is not in it."""
+    async def detach(self, owner: str, store_id: str, file_id: str) -> bool:
+        """Takes a file out of a vector store. False when it is not in it."""
         query = _member_query(owner, store_id, file_id)
 
-        def work(connection: Connection) -> int | None:
+        def work(connection: Connection) -> bool:
             row = connection.execute(query).one_or_none()
             if row is None:
-                return None
+                return False
             connection.execute(delete(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key))
-            return int(row.key)
+            note(connection, [row.key])
+            return True
 
         return await self._database.write(work)
 
@@ -136,14 +142,17 @@ class VectorStoreFileStore:
 
         return await self._database.write(work)
 
-    async def searchable(self, owner: str, store_ids: Sequence[str]) -> list[tuple[int, str, Attributes]]:
-        """Key, file id and attributes of each file that is ready in the vector stores."""
-        query = select(_TABLE.key, _TABLE.file_id, _TABLE.attributes).where(
-            _TABLE.owner == owner, _TABLE.vector_store_id.in_(store_ids), _TABLE.status == "completed"
-        )
+    async def searchable(self, embedding_model: str, keys: Sequence[int] | None = None) -> list[SearchableFile]:
+        """The files of all owners that can be found by vectors of this model; or those with these keys."""
+        names = [_TABLE[name] for name in SearchableFile.__dataclass_fields__]
+        found = _TABLE.status == "completed", _TABLE.embedding_model == embedding_model, _TABLE.usage_bytes > 0
+        query = select(*names).where(*found)
 
-        def work(connection: Connection) -> list[tuple[int, str, Attributes]]:
-            return [(row.key, row.file_id, row.attributes) for row in connection.execute(query)]
+        def work(connection: Connection) -> list[SearchableFile]:
+            if keys is None:
+                return [SearchableFile(*row) for row in connection.execute(query)]
+            parts = [query.where(_TABLE.key.in_(keys[start : start + _MANY])) for start in range(0, len(keys), _MANY)]
+            return [SearchableFile(*row) for part in parts for row in connection.execute(part)]
 
         return await self._database.read(work)
 
@@ -153,6 +162,7 @@ class VectorStoreFileStore:
 
         def work(connection: Connection) -> list[VectorStoreFile]:
             foreign = _TABLE.status == "completed", _TABLE.embedding_model != embedding_model
+            note(connection, [*connection.scalars(select(_TABLE.key).where(*foreign))])
             connection.execute(update(vector_store_files).where(*foreign).values(status="in_progress", usage_bytes=0))
             query = select(vector_store_files).where(_TABLE.status == "in_progress").order_by(_TABLE.key)
             return [_member(row) for row in connection.execute(query)]

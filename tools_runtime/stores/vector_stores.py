@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, or_, selec
 
 from tools_runtime import ids
 from tools_runtime.stores import DAY, Cursor, FileCounts, NewVectorStore, Page, VectorStore
+from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import chunks, vector_store_files, vector_stores
@@ -53,40 +54,51 @@ class VectorStoreStore:
 
         return await self._database.write(work)
 
+    async def expiries(self, owner: str, ids: Sequence[str]) -> dict[str, int | None]:
+        """When each of these vector stores expires, in seconds since 1970; those that do not exist are left out."""
+        store = vector_stores.c
+        query = select(store.id, store.last_active_at, store.expires_after_days)
+        query = query.where(store.owner == owner, store.id.in_(ids))
+
+        def work(connection: Connection) -> dict[str, int | None]:
+            rows = connection.execute(query)
+            return {id: None if days is None else active + days * DAY for id, active, days in rows}
+
+        return await self._database.read(work)
+
     async def touch(self, owner: str, store_ids: Sequence[str]) -> None:
         """Notes that the vector stores are in use, which puts off their expiry."""
         used = vector_stores.c.owner == owner, vector_stores.c.id.in_(store_ids)
         query = update(vector_stores).where(*used).values(last_active_at=int(time.time()))
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
-    async def expire(self, now: float) -> list[int]:
+    async def expire(self, now: float) -> bool:
         """Deletes what is searched in vector stores whose time is over, some of it at a time; they and their lists of
-        files stay. Returns the keys of those files (for the index), none when all is done."""
+        files stay. False when all is done."""
         table, store = vector_store_files.c, vector_stores.c
         over = store.last_active_at + store.expires_after_days * DAY <= now
         query = select(table.key).join(vector_stores, store.id == table.vector_store_id)
         query = query.where(over, or_(table.usage_bytes > 0, table.status == "in_progress")).limit(_MANY)
 
-        def work(connection: Connection) -> list[int]:
+        def work(connection: Connection) -> bool:
             keys = [*connection.scalars(query)]
             mine = table.key.in_(keys)
             connection.execute(delete(chunks).where(chunks.c.file_key.in_(keys)))
             connection.execute(update(vector_store_files).where(mine).values(usage_bytes=0))
             unfinished = table.status == "in_progress"
             connection.execute(update(vector_store_files).where(mine, unfinished).values(status="cancelled"))
-            return keys
+            note(connection, keys)
+            return bool(keys)
 
         return await self._database.write(work)
 
-    async def delete(self, owner: str, id: str) -> list[int] | None:
-        """Deletes the vector store; its files stay. Returns the keys of its files (for the index); None when there is
-        no such vector store."""
+    async def delete(self, owner: str, id: str) -> bool:
+        """Deletes the vector store; its files stay. False when there is no such vector store."""
 
-        def work(connection: Connection) -> list[int] | None:
+        def work(connection: Connection) -> bool:
             inside = vector_store_files.c.owner == owner, vector_store_files.c.vector_store_id == id
-            keys = [*connection.scalars(select(vector_store_files.c.key).where(*inside))]
-            gone = connection.execute(delete(vector_stores).where(*_is(owner, id)))
-            return keys if gone.rowcount else None
+            note(connection, [*connection.scalars(select(vector_store_files.c.key).where(*inside))])
+            return bool(connection.execute(delete(vector_stores).where(*_is(owner, id))).rowcount)
 
         return await self._database.write(work)
 
