@@ -14,7 +14,7 @@ import asyncio
 import csv
 import hashlib
 import json
-import sqlite3
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from tools_runtime.protocol.tools import HybridSearch
-from tools_runtime.retrieval import Document, Matrix, Passage
+from tools_runtime.retrieval import Document, IndexedFile, Matrix, Passage
 from tools_runtime.retrieval.chunking import Chunker, Piece
 from tools_runtime.retrieval.distinct import distinct
 from tools_runtime.retrieval.fusion import Ranking, fuse
+from tools_runtime.retrieval.keywords import TantivyIndex
 from tools_runtime.retrieval.library import WEIGHTS
 from tools_runtime.retrieval.passages import passage
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
-from tools_runtime.retrieval.words import keywords
 from tools_runtime.stores import Chunk
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/chunking_evaluation"
@@ -84,16 +84,13 @@ class Corpora:
             Chunk(key, 0, name, name, {}, piece.text, piece.start, piece.end, None, None)
             for key, (name, piece) in enumerate((name, piece) for name, of_text in pieces.items() for piece in of_text)
         ]
-        self._words = sqlite3.connect(":memory:")
-        self._words.execute("CREATE VIRTUAL TABLE words USING fts5(text, tokenize='porter unicode61')")
-        self._words.executemany(
-            "INSERT INTO words (rowid, text) VALUES (?, ?)", ((chunk.key, chunk.text) for chunk in self.chunks)
-        )
+        self._folder = tempfile.TemporaryDirectory()
+        self._words = TantivyIndex(Path(self._folder.name), memory_bytes=2**26)
+        self._words.add(IndexedFile(1, 1, 1), ((chunk.key, chunk.text) for chunk in self.chunks))
+        self._words.commit()
 
     def by_words(self, question: str) -> list[Chunk]:
-        match = " OR ".join(f'"{word}"' for word in keywords(question))
-        query = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        return [self.chunks[key] for (key,) in self._words.execute(query, (match, DEEP))]
+        return [self.chunks[key] for key in self._words.search(question, None, DEEP)]
 
     def by_meaning(self, query: Matrix, matrices: Sequence[Matrix]) -> list[Chunk]:
         scores = [float((matrix @ query).max()) for matrix in matrices]
