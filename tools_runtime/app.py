@@ -34,7 +34,7 @@ from tools_runtime.api import (
 from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.content import ContentLoader
-from tools_runtime.engine.prepare import Preparer
+from tools_runtime.engine.prepare import Preparer, Rules
 from tools_runtime.engine.run import Limits
 from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError, not_found
@@ -168,7 +168,8 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         tool_seconds=settings.tool_seconds,
         tool_output_chars=settings.max_tool_output_chars,
     )
-    engine = Engine(Preparer(history, upstreams, tools, loader), history, limits)
+    preparer = Preparer(history, upstreams, tools, loader, Rules(foreign_tools=settings.foreign_tools))
+    engine = Engine(preparer, history, limits)
     stack.push_async_callback(engine.aclose)
     return _Services(
         engine, history.responses, history.conversations, library, machines, content, upload_store, upstreams, chain

@@ -37,6 +37,8 @@ class UpstreamSettings(BaseModel):
     """Shell-style patterns of model names that go to this server; the first server that matches wins."""
     forced_tools: Literal["native", "json_schema"] = "native"
     """How a forced tool is asked for: by ``tool_choice``, or by a JSON schema of its arguments as response format."""
+    native_tools: tuple[str, ...] = ("*",)
+    """Shell-style patterns of the types of tools that a server of the kind ``responses`` is handed as they are."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
 
 
@@ -68,6 +70,11 @@ class Settings(BaseSettings):
     """The API that it is asked by: Chat Completions or Responses."""
     upstream_key: SecretStr | None = None
     """Sent to it as bearer token."""
+    upstream_native_tools: Annotated[tuple[str, ...], NoDecode] = ("*",)
+    """Its ``native_tools``."""
+    foreign_tools: Literal["drop", "refuse"] = "drop"
+    """What becomes of tools that neither this server, nor the client, nor the model server runs: they are left out, or
+    the request is refused."""
     upstream_connect_seconds: float = 10
     """For making a connection."""
     upstream_first_delta_seconds: float = 300
@@ -252,7 +259,9 @@ class Settings(BaseSettings):
     """This server's base URL as clients reach it, ending in ``/v1``. With it, images of code_interpreter are URLs of
     container files; without it, ``data:`` URLs."""
 
-    @field_validator("search_backends", "fetch_allow", "sandbox_allowed_domains", mode="before")
+    @field_validator(
+        "upstream_native_tools", "search_backends", "fetch_allow", "sandbox_allowed_domains", mode="before"
+    )
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

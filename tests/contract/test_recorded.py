@@ -12,11 +12,11 @@ from harness.scenarios import SCENARIOS
 from pydantic import TypeAdapter
 
 from tools_runtime.protocol.events import AnyEvent, Event
-from tools_runtime.protocol.items import AnyItem
+from tools_runtime.protocol.items import Item
 from tools_runtime.protocol.response import Response
 
 EVENT: TypeAdapter[Event] = TypeAdapter(AnyEvent)
-ITEM: TypeAdapter[Any] = TypeAdapter(AnyItem)
+ITEM: TypeAdapter[Any] = TypeAdapter(Item)
 
 
 @pytest.fixture(params=recorded.streams(), ids=lambda path: path.name.removesuffix(".1.chunks.txt"))

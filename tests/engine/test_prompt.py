@@ -10,6 +10,7 @@ from harness.tools import web_search
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.prompt import PromptBuilder, check_calls, drop_oldest
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import (
@@ -41,8 +42,9 @@ def said(role: str, text: str = "x") -> Message:
     return Message.model_validate({"role": role, "content": text})
 
 
-def builder() -> PromptBuilder:
-    return PromptBuilder("default", {"web_search_call": web_search()}, Sources(), files({"file-1": ("a.png", PNG)}))
+def builder(*native: str) -> PromptBuilder:
+    loader = files({"file-1": ("a.png", PNG)})
+    return PromptBuilder("default", {"web_search_call": web_search()}, Sources(), loader, native.__contains__, Names())
 
 
 # --- building --------------------------------------------------------------------------------------------------------

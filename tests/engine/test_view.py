@@ -9,10 +9,10 @@ from pydantic import TypeAdapter
 
 from tools_runtime.engine.view import View
 from tools_runtime.protocol.events import Completed, OutputItemDone
-from tools_runtime.protocol.items import AnyItem
+from tools_runtime.protocol.items import Item
 from tools_runtime.protocol.response import Response
 
-ITEM: TypeAdapter[Any] = TypeAdapter(AnyItem)
+ITEM: TypeAdapter[Any] = TypeAdapter(Item)
 
 FILE_SEARCH = {
     "id": "fs_1",

@@ -62,6 +62,7 @@ async def harness(
     *,
     archive: Archive | None = None,
     loader: ContentLoader | None = None,
+    native_tools: Sequence[str] = (),
     **limits: float,
 ) -> AsyncIterator[Harness]:
     """An engine whose model plays ``script``. ``limits`` replace fields of ``LIMITS``."""
@@ -69,7 +70,7 @@ async def harness(
     await database.open()
     responses, conversations = ResponseStore(database), ConversationStore(database)
     history = StoredHistory(responses, conversations)
-    upstream = ScriptedUpstream(script)
+    upstream = ScriptedUpstream(script, native_tools=native_tools)
     preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files())
     engine = Engine(preparer, archive or history, replace(LIMITS, **limits))  # type: ignore[arg-type]
     try:

@@ -16,6 +16,8 @@ from tools_runtime.upstreams import (
     CallArguments,
     CallStarted,
     Finished,
+    MessageStarted,
+    NativeEvent,
     ReasoningDelta,
     ReasoningEnd,
     RefusalDelta,
@@ -32,6 +34,18 @@ WEATHER = {
     "name": "weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
 }
+PATCH = {"type": "custom", "name": "patch", "format": {"type": "text"}}
+SHELL = {"type": "shell"}
+CRM = {
+    "type": "namespace",
+    "name": "crm",
+    "description": "Customers.",
+    "tools": [
+        {"type": "function", "name": "find", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "sql"},
+    ],
+}
+CLIENTS = [PATCH, SHELL, CRM, {"type": "local_shell"}, {"type": "apply_patch"}]
 DIED = UpstreamError("The model server died.", status=502, type="server_error", code="server_error")
 
 
@@ -59,6 +73,29 @@ def say(text: str) -> list[Step]:
 ANSWER = [*say("Done."), Finished(usage=usage(30, 3))]
 
 
+def native(key: str, item: dict[str, Any], *between: dict[str, Any]) -> list[Step]:
+    """The events of an item of a native tool, numbered as no item of ours is."""
+    place = {"output_index": 7, "sequence_number": 90}
+    opened = item | {"status": "in_progress"}
+    events: list[dict[str, Any]] = [
+        {"type": "response.output_item.added", "item": opened},
+        *({"item_id": item["id"]} | event for event in between),
+        {"type": "response.output_item.done", "item": item},
+    ]
+    return [NativeEvent(key, place | event) for event in events]
+
+
+IMAGE = {"type": "image_generation_call", "id": "ig_theirs", "status": "completed", "result": "aGk="}
+IMAGE_EVENTS = (
+    {"type": "response.image_generation_call.in_progress"},
+    {"type": "response.image_generation_call.generating"},
+    {"type": "response.image_generation_call.partial_image", "partial_image_b64": "aA==", "partial_image_index": 0},
+    {"type": "response.image_generation_call.completed"},
+)
+THEIR_PATCH = {"type": "custom_tool_call", "id": "ctc_theirs", "status": "completed", "call_id": "call_9",
+               "name": "patch", "input": "x"}  # fmt: skip
+
+
 def _random_pause() -> Callable[[], float]:
     rng = random.Random(1)
     return lambda: rng.random() / 200
@@ -74,9 +111,10 @@ class Scenario:
     tools: Callable[[], Sequence[FakeTool]] = tuple
     status: str = "completed"
     limits: dict[str, float] = field(default_factory=dict)
+    native_tools: Sequence[str] = ()
 
     def harness(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
-        return harness(folder, self.turns, self.tools(), **self.limits)
+        return harness(folder, self.turns, self.tools(), native_tools=self.native_tools, **self.limits)
 
 
 SCENARIOS = (
@@ -196,6 +234,78 @@ SCENARIOS = (
         {"tools": [WEB]},
         lambda: [web_search()],
         limits={"max_turns": 3},
+    ),
+    Scenario(
+        "custom tool call",
+        [[*say("Patching."), *call("patch", '{"input":"*** Begin\\n\\u00e9 \\"x\\""}')]],
+        {"tools": CLIENTS},
+    ),
+    Scenario("custom tool call whose input is written bare", [call("patch", "*** Begin Patch")], {"tools": CLIENTS}),
+    Scenario("custom tool call that expects JSON", [call("patch", '{"other": [1, 2]}')], {"tools": CLIENTS}),
+    Scenario(
+        "calls in a namespace",
+        [[*call("crm__find", '{"name":"Ada"}', "a"), *call("crm__sql", '{"input":"SELECT 1"}', "b")]],
+        {"tools": CLIENTS},
+    ),
+    Scenario(
+        "calls of the client's own machine",
+        [
+            [
+                *call("shell", '{"commands":["ls","pwd"],"timeout_ms":100}', "a"),
+                *call("local_shell", '{"command":["ls"],"env":{"A":"b"}}', "b"),
+                *call("apply_patch", '{"type":"update_file","path":"a.py","diff":"@@\\n-a\\n+b"}', "c"),
+                *call("apply_patch", '{"type":"delete_file","path":"b.py"}', "d"),
+            ]
+        ],
+        {"tools": CLIENTS},
+    ),
+    Scenario("a call that makes no sense", [call("shell", '{"commands": 5}'), ANSWER], {"tools": CLIENTS}),
+    Scenario(
+        "tool search by the client",
+        [call("tool_search", '{"query":"mail"}')],
+        {"tools": [{"type": "tool_search", "execution": "client"}]},
+    ),
+    Scenario(
+        "an image that the model server makes",
+        [[*native("0", IMAGE, *IMAGE_EVENTS, {"type": "response.novelty"}), *ANSWER]],
+        {"tools": [{"type": "image_generation"}]},
+        native_tools=["image_generation"],
+    ),
+    Scenario(
+        "a native custom tool call beside a hosted one",
+        [
+            [
+                *native(
+                    "0",
+                    THEIR_PATCH,
+                    {"type": "response.custom_tool_call_input.delta", "delta": "x"},
+                    {"type": "response.custom_tool_call_input.done", "input": "x"},
+                ),
+                *call("web_search", "ducks"),
+                CallStarted("n", "find", "crm"),
+                CallArguments("n", "{}"),
+            ]
+        ],
+        {"tools": [PATCH, WEB, CRM]},
+        lambda: [web_search()],
+        native_tools=["custom", "namespace"],
+    ),
+    Scenario(
+        "messages in phases",
+        [[MessageStarted("commentary"), *say("I look."), MessageStarted("final_answer"), *ANSWER]],
+    ),
+    Scenario(
+        "upstream dies in calls of the client's",
+        [
+            [
+                *call("patch", '{"input":"*** Be', "a"),
+                *call("shell", '{"commands":["l', "b"),
+                *native("0", IMAGE)[:2],
+                DIED,
+            ]
+        ],
+        {"tools": CLIENTS},
+        status="failed",
     ),
     Scenario("cut off by length", [[*say("It was a"), Finished("length", usage(5, 4))]], status="incomplete"),
     Scenario(

@@ -99,14 +99,27 @@ def test_calls_of_successive_turns_stay_apart() -> None:
     assert [message["role"] for message in shown] == ["user", "assistant", "tool", "assistant", "tool"]
 
 
-def test_refusals_and_image_outputs_become_text() -> None:
+def test_refusals_become_text() -> None:
     refusal = Message.model_validate({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]})
-    parts = [{"type": "input_text", "text": "a plot"}, {"type": "input_image", "image_url": "data:image/png;base64,AA"}]
-    picture = FunctionCallOutput.model_validate({"call_id": "c1", "output": parts})
-    shown = messages(user("q"), refusal, user("r"), call("c1"), picture)
-    assert shown[1] == {"role": "assistant", "content": "No."}
-    assert shown[-1]["content"].startswith("a plot\n[image")
-    assert "base64" not in shown[-1]["content"]
+    assert messages(user("q"), refusal)[1] == {"role": "assistant", "content": "No."}
+
+
+def test_images_of_outputs_follow_all_tool_messages() -> None:
+    def picture(call_id: str, name: str) -> FunctionCallOutput:
+        image = {"type": "input_image", "image_url": f"data:image/png;base64,{name}"}
+        parts = [{"type": "input_text", "text": "a plot"}, image]
+        return FunctionCallOutput.model_validate({"call_id": call_id, "output": parts})
+
+    calls = call("c1"), call("c2"), picture("c1", "AA"), picture("c2", "BB")
+    images = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{name}"}} for name in ("AA", "BB")]
+    *_, first, second, shown = messages(user("q"), *calls)
+    assert [first["content"], second["content"]] == ["a plot\n[image]"] * 2
+    assert (shown["role"], shown["content"][1:]) == ("user", images)
+    again = messages(user("q"), *calls, user("r"))
+    assert len(again) == 5, "and are one message with what the user says next"
+    assert again[-1]["content"] == [*shown["content"], {"type": "text", "text": "r"}]
+    answered = messages(user("q"), *calls, Message.model_validate({"role": "assistant", "content": "a"}), user("r"))
+    assert [each["role"] for each in answered[-3:]] == ["user", "assistant", "user"]
 
 
 @pytest.mark.parametrize(

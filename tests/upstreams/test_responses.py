@@ -8,13 +8,16 @@ from typing import Any
 import orjson
 import pytest
 
-from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Message, Reasoning
-from tools_runtime.protocol.prompt import Forced, PromptItem
+from tools_runtime.protocol.foreign_items import ForeignItem
+from tools_runtime.protocol.items import CustomToolCall, FunctionCall, FunctionCallOutput, Message, Reasoning
+from tools_runtime.protocol.prompt import Forced, ForcedNative, PromptItem
 from tools_runtime.upstreams import (
     CallArguments,
     CallStarted,
     Delta,
     Finished,
+    MessageStarted,
+    NativeEvent,
     ReasoningDelta,
     ReasoningEnd,
     RefusalDelta,
@@ -106,6 +109,33 @@ async def test_functions(server: FakeServer, responses: Make, choice: Any, wire:
     ]
     assert body["tool_choice"] == wire
     assert body["parallel_tool_calls"] is True
+
+
+async def test_native_tools_and_items_about_them_are_handed_on(server: FakeServer, responses: Make) -> None:
+    image = {"type": "image_generation", "quality": "low"}
+    choice = {"type": "image_generation"}
+    items = [
+        FunctionCall(call_id="c1", name="find", namespace="crm", arguments="{}"),
+        CustomToolCall(id="ctc_1", status="completed", call_id="c2", name="patch", input="x"),
+        ForeignItem.model_validate({"type": "image_generation_call", "id": "ig_1", "result": "aGk=", "size": "auto"}),
+    ]
+    body = await sent(server, responses, *items, functions=(ADD,), native=(image,), choice=ForcedNative(choice))
+    assert [tool["type"] for tool in body["tools"]] == ["function", "image_generation"] and body["tools"][1] == image
+    assert body["tool_choice"] == choice
+    assert body["input"] == [
+        {"type": "function_call", "call_id": "c1", "name": "find", "arguments": "{}", "namespace": "crm"},
+        {"type": "custom_tool_call", "status": "completed", "call_id": "c2", "name": "patch", "input": "x"},
+        {"type": "image_generation_call", "id": "ig_1", "result": "aGk=", "size": "auto"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "taken"),
+    [(("*",), ["custom", "shell"]), (("none",), []), (("custom", "image_*"), ["custom"])],
+)
+def test_what_is_native_is_a_setting(responses: Make, patterns: tuple[str, ...], taken: list[str]) -> None:
+    upstream = responses(native_tools=patterns)
+    assert [type for type in ("custom", "shell") if upstream.takes(type)] == taken
 
 
 async def test_options(server: FakeServer, responses: Make) -> None:
@@ -227,6 +257,33 @@ TWICE = [("add", '{"a":1}'), ("add", '{"a":2}')]
 )
 async def test_calls(ask: Any, events: list[Any]) -> None:
     assert called(await ask(*events, COMPLETED)) == TWICE
+
+
+async def test_other_items_are_handed_on_with_their_events(ask: Any) -> None:
+    item = {"type": "image_generation_call", "id": "ig_1"}
+    events = [
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.image_generation_call.generating", "output_index": 0, "item_id": "ig_1"},
+        {"type": "response.shell_call_command.added", "output_index": 0, "command_index": 0, "command": ""},
+        {"type": "response.novelty", "output_index": 5},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.output_item.done", "output_index": 1, "item": {"type": "shell_call", "id": "sh_1"}},
+    ]
+    deltas = await ask(*events, COMPLETED)
+    native = [delta for delta in deltas if isinstance(delta, NativeEvent)]
+    assert [delta.event for delta in native] == [event for event in events if event["type"] != "response.novelty"]
+    assert len({delta.key for delta in native[:4]}) == 1 and native[4].key != native[0].key
+
+
+async def test_namespaces_and_phases(ask: Any) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "find", "namespace": "crm", "arguments": ""}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "phase": "commentary"}
+    deltas = await ask(
+        {"type": "response.output_item.added", "output_index": 0, "item": message},
+        {"type": "response.output_item.added", "output_index": 1, "item": call},
+        COMPLETED,
+    )
+    assert deltas[:2] == [MessageStarted("commentary"), CallStarted("c1", "find", "crm")]
 
 
 async def test_a_call_without_an_id_is_given_one(ask: Any) -> None:

@@ -16,7 +16,7 @@ from tools_runtime.engine.view import View
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.base import StrictWire
 from tools_runtime.protocol.codec import load_item
-from tools_runtime.protocol.items import Item
+from tools_runtime.protocol.items import KnownItem
 from tools_runtime.protocol.request import Metadata
 from tools_runtime.stores import Conversation, StoredItem
 from tools_runtime.stores.conversations import ConversationStore
@@ -26,7 +26,7 @@ MAX_ITEMS = 20
 
 
 class CreateConversation(StrictWire):
-    items: list[Item] | None = Field(default=None, max_length=MAX_ITEMS)
+    items: list[KnownItem] | None = Field(default=None, max_length=MAX_ITEMS)
     metadata: Metadata | None = None
 
 
@@ -35,7 +35,7 @@ class UpdateConversation(StrictWire):
 
 
 class AddItems(StrictWire):
-    items: list[Item] = Field(min_length=1, max_length=MAX_ITEMS)
+    items: list[KnownItem] = Field(min_length=1, max_length=MAX_ITEMS)
 
 
 def router(conversations: ConversationStore, max_request_bytes: int) -> APIRouter:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tools_runtime.engine.prepare import Prepared
 from tools_runtime.protocol.codec import dump_item
-from tools_runtime.protocol.items import AnyItem
+from tools_runtime.protocol.items import Item
 from tools_runtime.stores import StoredItem, StoredResponse
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.responses import ResponseStore
@@ -46,6 +46,6 @@ class StoredHistory:
         )
 
 
-def stored(items: Sequence[AnyItem]) -> list[StoredItem]:
+def stored(items: Sequence[Item]) -> list[StoredItem]:
     """Items as they are kept: whole."""
     return [StoredItem(item.id or "", dump_item(item)) for item in items]

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from tools_runtime import ids
+from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.echo import first_response
+from tools_runtime.engine.foreign import is_call, tools_in
 from tools_runtime.engine.log import EventLog
 from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_parts
-from tools_runtime.engine.toolbox import Toolbox, resolve
+from tools_runtime.engine.toolbox import ForeignRule, Given, Resolver, Toolbox
 from tools_runtime.errors import ApiError, not_found
-from tools_runtime.protocol.codec import load_item
-from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, HostedItem, Item, ItemReference, Message
+from tools_runtime.protocol.codec import load_item, read_tool
+from tools_runtime.protocol.items import (
+    CustomToolCallOutput,
+    FunctionCallOutput,
+    HostedItem,
+    Item,
+    ItemReference,
+    Message,
+)
 from tools_runtime.protocol.prompt import PromptItem
 from tools_runtime.protocol.request import CreateResponse
-from tools_runtime.protocol.response import Response
 from tools_runtime.tools import HostedTool, Scope
 from tools_runtime.tools.sources import Sources
 from tools_runtime.upstreams import Upstream
 
 _UNSUPPORTED = ("background", "prompt", "moderation", "context_management")
-_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
+_PREFIXES = {
+    "message": "msg",
+    "function_call": "fc",
+    "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
+    "shell_call": "sh",
+    "shell_call_output": "sho",
+    "apply_patch_call": "apc",
+    "apply_patch_call_output": "apco",
+    "tool_search_call": "tsc",
+    "tool_search_output": "tso",
+    "reasoning": "rs",
+    "compaction": "cmp",
+}
 
 
 class History(Protocol):
@@ -59,21 +83,34 @@ class Prepared:
     @property
     def instructions(self) -> str | None:
         """The request's instructions, and what the tools have to tell the model."""
-        parts = [self.request.instructions, *(self.toolbox.instructions if self.toolbox.hosted else ())]
+        parts = [self.request.instructions, *self.toolbox.instructions]
         return "\n\n".join(part for part in parts if part) or None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What becomes of what this server does not know."""
+
+    foreign_tools: ForeignRule = "drop"
 
 
 class Preparer:
     """Turns requests into ``Prepared`` ones."""
 
     def __init__(
-        self, history: History, upstreams: Upstreams, tools: Sequence[HostedTool], loader: ContentLoader
+        self,
+        history: History,
+        upstreams: Upstreams,
+        tools: Sequence[HostedTool],
+        loader: ContentLoader,
+        rules: Rules | None = None,
     ) -> None:
         self._history = history
         self._upstreams = upstreams
         self._tools = tools
         self._by_item = {tool.item_type: tool for tool in tools}
         self._loader = loader
+        self._rules = rules or Rules()
 
     async def prepare(self, request: CreateResponse, owner: str) -> Prepared:
         """Raises ``ApiError`` for whatever is wrong with the request."""
@@ -82,14 +119,16 @@ class Preparer:
         new = await self._new_items(request, owner)
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
-        sources = Sources()
-        builder = PromptBuilder(owner, self._by_item, sources, self._loader)
+        given = _given(request, old, new, upstream.takes)
+        sources, names = Sources(), Names([each.tool for each in given])
+        builder = PromptBuilder(owner, self._by_item, sources, self._loader, upstream.takes, names)
         items = await builder.history(old) + await builder.input(new)
         if not items:
             raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
-        toolbox = await resolve(request, self._tools, scope)
-        log = EventLog(_response(scope, model, toolbox))
+        resolver = Resolver(self._tools, upstream.takes, self._rules.foreign_tools)
+        toolbox = await resolver.resolve(given, scope, names)
+        log = EventLog(first_response(scope, model, toolbox))
         return Prepared(request, owner, log, upstream, model, toolbox, sources, items, new)
 
     async def _old_items(self, request: CreateResponse, owner: str) -> list[Item]:
@@ -108,7 +147,7 @@ class Preparer:
                 raise not_found("conversation", request.conversation_id, param="conversation")
         items = [load_item(data) for data in stored or ()]
         # A call that was cut off in the middle was never made: nobody can answer it.
-        return [item for item in items if not (isinstance(item, FunctionCall) and item.status == "incomplete")]
+        return [item for item in items if not (is_call(item) and getattr(item, "status", None) == "incomplete")]
 
     async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
         if isinstance(request.input, str):
@@ -136,6 +175,30 @@ class Preparer:
         return item.model_copy(update={name: getattr(stored, name) for name in lacking})
 
 
+def _given(
+    request: CreateResponse, old: Sequence[Item], new: Sequence[Item], takes: Callable[[str], bool]
+) -> list[Given]:
+    """The request's tools and, unless the model server reads them out of the items itself, those that items have added.
+    Raises ``ApiError`` for a tool in this request's items that is none."""
+    given = [Given(tool, f"tools[{index}]") for index, tool in enumerate(request.tools)]
+    if takes("tool_search"):
+        return given
+    known = {(tool.type, getattr(tool, "name", None)) for tool in request.tools}
+    for place, number, data in tools_in([*old, *new]):
+        param = f"input[{place - len(old)}].tools[{number}]"
+        try:
+            tool = read_tool(data)
+        except ValidationError as error:
+            if place < len(old):
+                continue
+            raise ApiError(f"Invalid '{param}': {error.errors()[0]['msg']}.", param=param) from None
+        key = tool.type, getattr(tool, "name", None)
+        if key not in known:
+            known.add(key)
+            given.append(Given(tool, param, echoed=False))
+    return given
+
+
 def _refuse_unsupported(request: CreateResponse) -> None:
     for name in _UNSUPPORTED:
         if getattr(request, name):
@@ -155,50 +218,8 @@ def complete(item: Item) -> Item:
     update: dict[str, Any] = {}
     if item.id is None:
         update["id"] = ids.new(_PREFIXES.get(item.type, "item"))
-    if isinstance(item, Message | FunctionCallOutput) and item.status is None:
+    if isinstance(item, Message | FunctionCallOutput | CustomToolCallOutput) and item.status is None:
         update["status"] = "completed"
     if isinstance(item, Message):
         update["content"] = content_parts(item)
     return item.model_copy(update=update)
-
-
-def _response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
-    """The response as it begins: every parameter echoed, defaults filled in."""
-    request = scope.request
-    choice = request.tool_choice
-    echoed = {
-        "instructions": request.instructions,
-        "max_output_tokens": request.max_output_tokens,
-        "max_tool_calls": request.max_tool_calls,
-        "parallel_tool_calls": request.parallel_tool_calls,
-        "previous_response_id": request.previous_response_id,
-        "prompt_cache_key": request.prompt_cache_key,
-        "prompt_cache_retention": request.prompt_cache_retention,
-        "safety_identifier": request.safety_identifier,
-        "user": request.user,
-        "store": request.stored,
-    }
-    given = {
-        "frequency_penalty": request.frequency_penalty,
-        "presence_penalty": request.presence_penalty,
-        "temperature": request.temperature,
-        "top_logprobs": request.top_logprobs,
-        "top_p": request.top_p,
-        "truncation": request.truncation,
-        "metadata": request.metadata,
-    }
-    return Response(
-        id=scope.response_id,
-        created_at=int(time.time()),
-        model=model,
-        conversation={"id": request.conversation_id} if request.conversation_id else None,
-        reasoning={
-            "effort": request.reasoning.effort if request.reasoning else None,
-            "summary": request.reasoning.summary if request.reasoning else None,
-        },
-        text={"format": request.text.format.wire(), "verbosity": request.text.verbosity or "medium"},
-        tool_choice=choice if isinstance(choice, str) else choice.wire(),
-        tools=toolbox.echo,
-        **echoed,
-        **{name: value for name, value in given.items() if value is not None},
-    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.foreign import as_functions, call_id, is_call, is_output, tool_of
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import (
     ContentPart,
+    CustomToolCallOutput,
     FunctionCall,
     FunctionCallOutput,
     InputText,
@@ -16,19 +19,30 @@ from tools_runtime.protocol.items import (
     OutputText,
     Reasoning,
 )
-from tools_runtime.protocol.prompt import PromptItem
+from tools_runtime.protocol.prompt import NativeItem, PromptItem
 from tools_runtime.tools import HostedTool
 from tools_runtime.tools.sources import Sources
 
 
 class PromptBuilder:
-    """Builds the prompt items of one run. Rendering adds the old sources to ``sources``, in order."""
+    """Builds the prompt items of one run. Rendering adds the old sources to ``sources``, in order. ``takes`` tells what
+    the model server takes natively, ``names`` what the model calls the client's tools."""
 
-    def __init__(self, owner: str, tools: Mapping[str, HostedTool], sources: Sources, loader: ContentLoader) -> None:
+    def __init__(
+        self,
+        owner: str,
+        tools: Mapping[str, HostedTool],
+        sources: Sources,
+        loader: ContentLoader,
+        takes: Callable[[str], bool],
+        names: Names,
+    ) -> None:
         self._owner = owner
         self._tools = tools
         self._sources = sources
         self._loader = loader
+        self._takes = takes
+        self._names = names
 
     async def history(self, items: Sequence[Item]) -> list[PromptItem]:
         """Items of earlier responses. What can no longer be had (a deleted file, say) is replaced by a note."""
@@ -41,16 +55,27 @@ class PromptBuilder:
     async def _item(self, item: Item, param: str | None) -> list[PromptItem]:
         if isinstance(item, Message):
             parts = await self._parts(content_parts(item), param and f"{param}.content")
-            return [Message(role=item.role, content=parts)]
-        if isinstance(item, FunctionCallOutput):
-            if isinstance(item.output, str):
-                return [item]
-            output = await self._parts(item.output, param and f"{param}.output")
-            return [item.model_copy(update={"output": output})]
-        if isinstance(item, FunctionCall | Reasoning):
+            return [Message(role=item.role, content=parts, phase=item.phase)]
+        if isinstance(item, Reasoning):
             return [item]
-        tool = self._tools.get(item.type)
-        return tool.render(item, self._sources) if tool else []
+        if isinstance(item, FunctionCall):
+            return [item if not item.namespace or self._takes("namespace") else self._flat(item)]
+        if tool := self._tools.get(item.type):
+            return tool.render(item, self._sources)
+        native = not isinstance(item, FunctionCallOutput) and self._takes(tool_of(item))
+        shown = [item] if native and isinstance(item, NativeItem) else as_functions(item, self._names)
+        return [await self._loaded(each, param) for each in shown]
+
+    def _flat(self, item: FunctionCall) -> FunctionCall:
+        name = self._names.of(item.namespace, item.name)
+        return FunctionCall(call_id=item.call_id, name=name, arguments=item.arguments)
+
+    async def _loaded(self, item: PromptItem, param: str | None) -> PromptItem:
+        """An output whose parts a model can take."""
+        if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and not isinstance(item.output, str):
+            output = await self._parts(item.output, param and f"{param}.output")
+            return item.model_copy(update={"output": output})
+        return item
 
     async def _parts(self, parts: Sequence[ContentPart], param: str | None) -> list[ContentPart]:
         return [await self._part(part, f"{param}[{i}]" if param else None) for i, part in enumerate(parts)]
@@ -72,14 +97,14 @@ def content_parts(message: Message) -> list[ContentPart]:
 
 
 def check_calls(items: Sequence[Item]) -> None:
-    """Every function call needs its output and every output its call, as OpenAI demands. Raises ``ApiError``."""
-    called = [item.call_id for item in items if isinstance(item, FunctionCall)]
-    answered = {item.call_id for item in items if isinstance(item, FunctionCallOutput)}
-    for call_id in answered.difference(called):
-        raise ApiError(f"No tool call found for function call output with call_id {call_id}.", param="input")
-    for call_id in called:
-        if call_id not in answered:
-            raise ApiError(f"No tool output found for function call {call_id}.", param="input")
+    """Every call needs its output and every output its call, as OpenAI demands. Raises ``ApiError``."""
+    called = [call_id(item) for item in items if is_call(item)]
+    answered = {call_id(item) for item in items if is_output(item)}
+    for tied in answered.difference(called):
+        raise ApiError(f"No tool call found for function call output with call_id {tied}.", param="input")
+    for tied in called:
+        if tied not in answered:
+            raise ApiError(f"No tool output found for function call {tied}.", param="input")
 
 
 def drop_oldest(items: Sequence[PromptItem]) -> list[PromptItem] | None:
@@ -93,10 +118,8 @@ def drop_oldest(items: Sequence[PromptItem]) -> list[PromptItem] | None:
         return None
     dropped = set(droppable[: (len(droppable) + 1) // 2])
     kept = [item for i, item in enumerate(items) if i not in dropped]
-    called = {item.call_id for item in kept if isinstance(item, FunctionCall)}
-    answered = {item.call_id for item in kept if isinstance(item, FunctionCallOutput)}
-    whole = called & answered
-    return [item for item in kept if not isinstance(item, FunctionCall | FunctionCallOutput) or item.call_id in whole]
+    whole = {call_id(item) for item in kept if is_call(item)} & {call_id(item) for item in kept if is_output(item)}
+    return [item for item in kept if not (is_call(item) or is_output(item)) or call_id(item) in whole]
 
 
 def _is_system(item: PromptItem) -> bool:

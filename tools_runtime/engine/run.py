@@ -81,7 +81,7 @@ class Run:
             if outcome.reason != "stop":
                 return outcome.reason
             outputs = await self._answer([call for call in outcome.calls if call.writer is None])
-            if not outputs or any(call.writer for call in outcome.calls):
+            if not outputs or outcome.client_is_next:
                 return "stop"
             if self._tokens_left() == 0:
                 return "length"
@@ -100,6 +100,7 @@ class Run:
             items=tuple(items),
             instructions=prepared.instructions,
             functions=functions,
+            native=prepared.toolbox.native,
             choice=choice,
             max_output_tokens=self._tokens_left(),
         )

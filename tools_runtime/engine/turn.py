@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from tools_runtime.engine.call_writers import CallWriter, FunctionCallWriter, writer
 from tools_runtime.engine.citations import CitationRewriter
+from tools_runtime.engine.native import NativeItems
 from tools_runtime.engine.toolbox import Toolbox
-from tools_runtime.engine.writers import Closing, FunctionCallWriter, MessageWriter, ReasoningWriter
+from tools_runtime.engine.writers import Closing, MessageWriter, Phase, ReasoningWriter
 from tools_runtime.protocol.items import FunctionCall, Message, OutputText
-from tools_runtime.protocol.prompt import Prompt, PromptItem
+from tools_runtime.protocol.prompt import NativeItem, Prompt, PromptItem
 from tools_runtime.protocol.response import Usage
 from tools_runtime.tools import Emit, HostedCall
 from tools_runtime.tools.sources import Sources
@@ -20,6 +22,8 @@ from tools_runtime.upstreams import (
     CallStarted,
     Delta,
     Finished,
+    MessageStarted,
+    NativeEvent,
     ReasoningDelta,
     ReasoningEnd,
     RefusalDelta,
@@ -30,26 +34,30 @@ from tools_runtime.upstreams import (
 
 @dataclass
 class Call:
-    """A call that the model made: of a client's function (``writer``), of ours (``hosted``), or one that leaves no item
+    """A call that the model made: of a client's tool (``writer``), of ours (``hosted``), or one that leaves no item
     and is only answered (``answer``)."""
 
     call_id: str
     name: str
-    writer: FunctionCallWriter | None = None
+    namespace: str | None = None
+    writer: CallWriter | None = None
     hosted: HostedCall | None = None
     answer: str = ""
     arguments: list[str] = field(default_factory=list)
 
     def prompt_item(self) -> FunctionCall:
-        return FunctionCall(call_id=self.call_id, name=self.name, arguments="".join(self.arguments))
+        within = {"namespace": self.namespace} if self.namespace else {}
+        return FunctionCall(call_id=self.call_id, name=self.name, arguments="".join(self.arguments), **within)
 
 
 @dataclass
 class Outcome:
-    """What a turn left. ``said`` is what the model is shown of this turn in the next one, calls included."""
+    """What a turn left. ``said`` is what the model is shown of this turn in the next one, calls included.
+    ``client_is_next``: the client has a call to answer."""
 
     said: list[PromptItem]
     calls: list[Call]
+    client_is_next: bool
     reason: Literal["stop", "length", "content_filter"]
     usage: Usage
 
@@ -66,6 +74,7 @@ class Turn:
         self._message: MessageWriter | None = None
         self._reasoning: ReasoningWriter | None = None
         self._calls: dict[str, Call] = {}
+        self._native = NativeItems(emit)
         self._said: list[PromptItem] = []
         self._finished = Finished()
 
@@ -79,66 +88,92 @@ class Turn:
             self.close("incomplete")
             raise
         self.close("completed" if self._finished.reason == "stop" else "incomplete")
-        return Outcome(self._said, list(self._calls.values()), self._finished.reason, self._finished.usage)
+        calls = list(self._calls.values())
+        client_is_next = self._native.client_is_next or any(call.writer for call in calls)
+        return Outcome(self._said, calls, client_is_next, self._finished.reason, self._finished.usage)
 
     def close(self, status: Closing) -> None:
         """Closes what is open; hosted calls that were begun stay open only if they are going to run."""
         self._end_reasoning(status)
         self._end_message(status)
+        self._native.close(status)
         for call in self._calls.values():
             self._said.append(call.prompt_item())
-            if call.writer is not None:
-                call.writer.close(status)
+            if call.writer is not None and (answer := call.writer.close(status)):
+                call.writer, call.answer = None, answer
             if call.hosted is not None and status == "incomplete":
                 call.hosted.close("incomplete")
 
     def _take(self, delta: Delta) -> None:
-        if isinstance(delta, TextDelta):
-            self._end_reasoning()
-            self._open_message().text(delta.text, delta.logprobs)
-        elif isinstance(delta, CallArguments):
-            self._arguments(delta)
-        elif isinstance(delta, ReasoningDelta):
-            self._end_message()
-            self._reasoning = self._reasoning or ReasoningWriter(self._emit)
-            self._reasoning.delta(delta.text, delta.kind, delta.part)
-        elif isinstance(delta, ReasoningEnd):
-            self._reasoning = self._reasoning or ReasoningWriter(self._emit)
-            self._end_reasoning(encrypted_content=delta.encrypted_content)
-        elif isinstance(delta, CallStarted):
-            self._end_reasoning()
-            self._end_message()
-            self._announce_calls()
-            self._calls[delta.call_id] = self._begin(delta)
-        elif isinstance(delta, RefusalDelta):
-            self._end_reasoning()
-            self._open_message().refusal(delta.text)
-        else:
-            self._finished = delta
+        match delta:
+            case TextDelta():
+                self._end_reasoning()
+                self._open_message().text(delta.text, delta.logprobs)
+            case RefusalDelta():
+                self._end_reasoning()
+                self._open_message().refusal(delta.text)
+            case ReasoningDelta() | ReasoningEnd():
+                self._reason(delta)
+            case CallArguments():
+                self._arguments(delta)
+            case MessageStarted() | CallStarted() | NativeEvent():
+                self._item(delta)
+            case Finished():
+                self._finished = delta
 
-    def _open_message(self) -> MessageWriter:
+    def _reason(self, delta: ReasoningDelta | ReasoningEnd) -> None:
+        if isinstance(delta, ReasoningDelta):
+            self._end_message()
+        self._reasoning = self._reasoning or ReasoningWriter(self._emit)
+        if isinstance(delta, ReasoningDelta):
+            self._reasoning.delta(delta.text, delta.kind, delta.part)
+        else:
+            self._end_reasoning(encrypted_content=delta.encrypted_content)
+
+    def _item(self, delta: MessageStarted | CallStarted | NativeEvent) -> None:
+        if not isinstance(delta, NativeEvent) or delta.event.get("type") == "response.output_item.added":
+            self._begin_item()
+        if isinstance(delta, MessageStarted):
+            self._open_message(delta.phase)
+        elif isinstance(delta, CallStarted):
+            self._calls[delta.call_id] = self._begin(delta)
+        else:
+            item = self._native.take(delta.key, delta.event)
+            if isinstance(item, NativeItem):
+                self._said.append(item)
+
+    def _begin_item(self) -> None:
+        """Closes or announces what must stand before an item that now begins."""
+        self._end_reasoning()
+        self._end_message()
+        for call in self._calls.values():
+            if call.hosted is not None:
+                call.hosted.announce("".join(call.arguments))
+            elif call.writer is not None:
+                call.writer.announce()
+
+    def _open_message(self, phase: Phase | None = None) -> MessageWriter:
         if self._message is None:
-            self._message = MessageWriter(self._emit, partial(CitationRewriter, self._sources, strip=self._json))
+            rewriter = partial(CitationRewriter, self._sources, strip=self._json)
+            self._message = MessageWriter(self._emit, rewriter, phase)
         return self._message
 
     def _begin(self, delta: CallStarted) -> Call:
-        call = Call(delta.call_id, delta.name)
+        call = Call(delta.call_id, delta.name, delta.namespace)
         tool = self._toolbox.hosted.get(delta.name)
-        if tool is not None and self._hosted_left > 0:
+        client = self._toolbox.client.get(delta.name)
+        if delta.namespace is not None:
+            call.writer = FunctionCallWriter(self._emit, delta.call_id, delta.name, delta.namespace)
+        elif tool is not None and self._hosted_left > 0:
             self._hosted_left -= 1
             call.hosted = tool.call(delta.name, self._emit)
         elif tool is not None:
             call.answer = "No further tool calls are allowed. Answer with what you know now."
-        elif any(function.name == delta.name for function in self._toolbox.functions):
-            call.writer = FunctionCallWriter(self._emit, delta.call_id, delta.name)
+        elif client is not None:
+            call.writer = writer(self._emit, delta.call_id, client)
         else:
             call.answer = f"There is no function named {delta.name!r}."
         return call
-
-    def _announce_calls(self) -> None:
-        for call in self._calls.values():
-            if call.hosted is not None:
-                call.hosted.announce("".join(call.arguments))
 
     def _arguments(self, delta: CallArguments) -> None:
         call = self._calls[delta.call_id]
@@ -152,7 +187,8 @@ class Turn:
         if self._message is not None:
             message, self._message = self._message, None
             message.close(status)
-            self._said.append(Message(role="assistant", content=[OutputText(text=message.raw)]))
+            said = Message(role="assistant", content=[OutputText(text=message.raw)], phase=message.phase)
+            self._said.append(said)
 
     def _end_reasoning(self, status: Closing = "completed", encrypted_content: str | None = None) -> None:
         if self._reasoning is not None:

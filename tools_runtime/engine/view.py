@@ -11,10 +11,10 @@ from typing import TypeVar
 from tools_runtime.protocol.base import Wire
 from tools_runtime.protocol.events import Event, OutputItemAdded, OutputItemDone, ResponseEvent
 from tools_runtime.protocol.items import (
-    AnyItem,
     CodeInterpreterCall,
     FileSearchCall,
     InputImage,
+    Item,
     Message,
     Reasoning,
     WebSearchCall,
@@ -30,7 +30,7 @@ class View:
     def __init__(self, include: Iterable[str] | None = None) -> None:
         self._include = frozenset(include or ())
 
-    def item(self, item: AnyItem) -> AnyItem:
+    def item(self, item: Item) -> Item:
         """``item`` or, where something must be hidden, a copy without it."""
         if isinstance(item, FileSearchCall) and not self._shows("file_search_call.results"):
             return item.model_copy(update={"results": None})
@@ -42,7 +42,7 @@ class View:
             return _without(item, "encrypted_content")
         return item
 
-    def input_item(self, item: AnyItem) -> AnyItem:
+    def input_item(self, item: Item) -> Item:
         """An item of a listing of inputs, where images that were sent inline are hidden too."""
         if isinstance(item, Message) and isinstance(item.content, list):
             if self._shows("message.input_image.image_url"):

@@ -12,7 +12,6 @@ from tools_runtime import ids
 from tools_runtime.engine.citations import CitationRewriter, Piece
 from tools_runtime.protocol import events as ev
 from tools_runtime.protocol.items import (
-    FunctionCall,
     Message,
     OutputText,
     Reasoning,
@@ -23,14 +22,16 @@ from tools_runtime.protocol.items import (
 from tools_runtime.tools import Emit
 
 Closing = Literal["completed", "incomplete"]
+Phase = Literal["commentary", "final_answer"]
 
 
 class MessageWriter:
     """An assistant message: text with its citations, refusals. ``rewriter`` makes the citation rewriter of one part:
     annotations count from the beginning of theirs."""
 
-    def __init__(self, emit: Emit, rewriter: Callable[[], CitationRewriter]) -> None:
+    def __init__(self, emit: Emit, rewriter: Callable[[], CitationRewriter], phase: Phase | None = None) -> None:
         self._emit = emit
+        self.phase = phase
         self._new_rewriter = rewriter
         self._rewriter: CitationRewriter
         self._id = ids.new("msg")
@@ -68,7 +69,10 @@ class MessageWriter:
         return len(self._parts) - 1
 
     def _message(self, status: Literal["in_progress", "completed", "incomplete"], content: list[Any]) -> Message:
-        return Message(id=self._id, status=status, role="assistant", content=content)
+        message = Message(id=self._id, status=status, role="assistant", content=content)
+        if self.phase is not None:
+            message.phase = self.phase
+        return message
 
     def _part(self, kind: type[OutputText] | type[Refusal]) -> None:
         """Makes the open part one of ``kind``."""
@@ -181,33 +185,3 @@ class ReasoningWriter:
             self._emit(ev.SummaryTextDone(item_id=self._id, summary_index=index, text=text))
             self._emit(ev.SummaryPartDone(item_id=self._id, summary_index=index, part=SummaryText(text=text)))
         self._open = None
-
-
-class FunctionCallWriter:
-    """A call of a function of the client's own."""
-
-    def __init__(self, emit: Emit, call_id: str, name: str) -> None:
-        self._emit = emit
-        self._id = ids.new("fc")
-        self._call_id = call_id
-        self._name = name
-        self._pieces: list[str] = []
-        emit(ev.OutputItemAdded(item=self._item("in_progress")))
-
-    def delta(self, delta: str) -> None:
-        self._pieces.append(delta)
-        self._emit(ev.FunctionArgumentsDelta(item_id=self._id, delta=delta))
-
-    def close(self, status: Closing) -> None:
-        item = self._item(status)
-        self._emit(ev.FunctionArgumentsDone(item_id=self._id, arguments=item.arguments))
-        self._emit(ev.OutputItemDone(item=item))
-
-    def _item(self, status: Literal["in_progress", "completed", "incomplete"]) -> FunctionCall:
-        return FunctionCall(
-            id=self._id,
-            status=status,
-            arguments="".join(self._pieces),
-            call_id=self._call_id,
-            name=self._name,
-        )

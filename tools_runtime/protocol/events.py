@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field
 
 from tools_runtime.protocol.base import Wire
-from tools_runtime.protocol.items import Annotation, AnyItem, OutputText, ReasoningText, Refusal, SummaryText
+from tools_runtime.protocol.items import Annotation, Item, OutputText, ReasoningText, Refusal, SummaryText
 from tools_runtime.protocol.response import Response
 
 
@@ -68,13 +68,13 @@ class ErrorEvent(Event):
 class OutputItemAdded(Event):
     type: Literal["response.output_item.added"] = "response.output_item.added"
     output_index: int | None = None
-    item: AnyItem
+    item: Item
 
 
 class OutputItemDone(Event):
     type: Literal["response.output_item.done"] = "response.output_item.done"
     output_index: int | None = None
-    item: AnyItem
+    item: Item
 
 
 class ItemEvent(Event):
@@ -213,18 +213,27 @@ class CodeDone(ItemEvent):
     code: str
 
 
-# --- events of OpenAI's that this server reads but does not write ----------------------------------------------------
+# --- tools of the client's and of the model server's -----------------------------------------------------------------
 
 
-class McpProgress(ItemEvent):
-    type: Literal[
-        "response.mcp_list_tools.in_progress",
-        "response.mcp_list_tools.completed",
-        "response.mcp_list_tools.failed",
-        "response.mcp_call.in_progress",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-    ]
+class CustomInputDelta(DeltaEvent):
+    type: Literal["response.custom_tool_call_input.delta"] = "response.custom_tool_call_input.delta"
+
+
+class CustomInputDone(ItemEvent):
+    type: Literal["response.custom_tool_call_input.done"] = "response.custom_tool_call_input.done"
+    input: str
+
+
+class ShellCommand(ItemEvent):
+    type: Literal["response.shell_call_command.added", "response.shell_call_command.done"]
+    command_index: int
+    command: str
+
+
+class ShellCommandDelta(DeltaEvent):
+    type: Literal["response.shell_call_command.delta"] = "response.shell_call_command.delta"
+    command_index: int
 
 
 class McpArgumentsDelta(DeltaEvent):
@@ -234,6 +243,26 @@ class McpArgumentsDelta(DeltaEvent):
 class McpArgumentsDone(ItemEvent):
     type: Literal["response.mcp_call_arguments.done"] = "response.mcp_call_arguments.done"
     arguments: str
+
+
+class ForeignProgress(ItemEvent):
+    """A step of a call that the model server makes. What else it holds is kept."""
+
+    type: Literal[
+        "response.image_generation_call.in_progress",
+        "response.image_generation_call.generating",
+        "response.image_generation_call.partial_image",
+        "response.image_generation_call.completed",
+        "response.mcp_list_tools.in_progress",
+        "response.mcp_list_tools.completed",
+        "response.mcp_list_tools.failed",
+        "response.mcp_call.in_progress",
+        "response.mcp_call.completed",
+        "response.mcp_call.failed",
+        "response.shell_call_output_content.delta",
+        "response.shell_call_output_content.done",
+        "response.compaction.compacting",
+    ]
 
 
 AnyEvent = Annotated[
@@ -264,9 +293,13 @@ AnyEvent = Annotated[
     | HostedToolProgress
     | CodeDelta
     | CodeDone
-    | McpProgress
+    | CustomInputDelta
+    | CustomInputDone
+    | ShellCommand
+    | ShellCommandDelta
     | McpArgumentsDelta
-    | McpArgumentsDone,
+    | McpArgumentsDone
+    | ForeignProgress,
     Discriminator("type"),
 ]
 

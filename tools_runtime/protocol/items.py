@@ -7,28 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import Discriminator, Field, Tag
 
-from tools_runtime.protocol.base import Wire
+from tools_runtime.protocol.base import Sparse, Wire
+from tools_runtime.protocol.foreign_items import ForeignItem, ForeignItems
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
-
-
-class Sparse(Wire):
-    """A wire object some of whose fields are left out, rather than written as null, until they are set."""
-
-    @model_serializer(mode="wrap")
-    def _leave_out(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = handler(self)
-        for name in self.sparse_fields():
-            if data.get(name) is None and name not in self.model_fields_set:
-                data.pop(name, None)
-        return data
-
-    @classmethod
-    def sparse_fields(cls) -> tuple[str, ...]:
-        """Names of the fields that are left out while nobody has set them."""
-        return ()
 
 
 # --- annotations -----------------------------------------------------------------------------------------------------
@@ -157,14 +141,43 @@ class FunctionCall(Sparse):
     arguments: str
     call_id: str
     name: str
+    namespace: str | None = None
+
+    @classmethod
+    def sparse_fields(cls) -> tuple[str, ...]:
+        return ("id", "status", "namespace")
+
+
+class FunctionCallOutput(Sparse):
+    type: Literal["function_call_output"] = "function_call_output"
+    id: str | None = None
+    status: ItemStatus | None = None
+    call_id: str
+    output: str | list[InputPart]
 
     @classmethod
     def sparse_fields(cls) -> tuple[str, ...]:
         return ("id", "status")
 
 
-class FunctionCallOutput(Sparse):
-    type: Literal["function_call_output"] = "function_call_output"
+class CustomToolCall(Sparse):
+    """A call of a client's tool that takes text in place of JSON."""
+
+    type: Literal["custom_tool_call"] = "custom_tool_call"
+    id: str | None = None
+    status: ItemStatus | None = None
+    call_id: str
+    input: str
+    name: str
+    namespace: str | None = None
+
+    @classmethod
+    def sparse_fields(cls) -> tuple[str, ...]:
+        return ("id", "status", "namespace")
+
+
+class CustomToolCallOutput(Sparse):
+    type: Literal["custom_tool_call_output"] = "custom_tool_call_output"
     id: str | None = None
     status: ItemStatus | None = None
     call_id: str
@@ -276,14 +289,8 @@ class ItemReference(Sparse):
     id: str
 
 
-OpaqueType = Literal["mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response", "compaction"]
-
-
-class OpaqueItem(Wire):
-    """An item that this server neither writes nor shows to a model, but can read and give back unchanged."""
-
-    type: OpaqueType
-    id: str | None = None
+class UnknownItem(ForeignItem):
+    """An item of a type that is newer than this server, from a model server. It is kept and given back unchanged."""
 
 
 def _field(value: Any, name: str) -> Any:
@@ -298,31 +305,34 @@ def _tag(value: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-_OPAQUE = Annotated[OpaqueItem, Tag("opaque")]
-
 _ITEMS = (
     Annotated[Message, Tag("message")]
     | Annotated[FunctionCall, Tag("function_call")]
     | Annotated[FunctionCallOutput, Tag("function_call_output")]
+    | Annotated[CustomToolCall, Tag("custom_tool_call")]
+    | Annotated[CustomToolCallOutput, Tag("custom_tool_call_output")]
     | Annotated[Reasoning, Tag("reasoning")]
     | Annotated[WebSearchCall, Tag("web_search_call")]
     | Annotated[FileSearchCall, Tag("file_search_call")]
     | Annotated[CodeInterpreterCall, Tag("code_interpreter_call")]
+    | ForeignItems
 )
 
-Item = Annotated[_ITEMS, Discriminator(_tag)]
-"""An item that this server understands: runs, shows to a model, stores."""
+KnownItem = Annotated[_ITEMS, Discriminator(_tag)]
+"""What a client may add to a conversation."""
 
 InputItem = Annotated[_ITEMS | Annotated[ItemReference, Tag("item_reference")], Discriminator(_tag)]
 """What a client may send in ``input``."""
 
+_KNOWN_TYPES = frozenset(member.__metadata__[0].tag for member in get_args(_ITEMS))
+
 
 def _any_tag(value: Any) -> str | None:
     tag = _tag(value)
-    return "opaque" if tag in get_args(OpaqueType) else tag
+    return tag if tag is None or tag in _KNOWN_TYPES else "unknown"
 
 
-AnyItem = Annotated[_ITEMS | _OPAQUE, Discriminator(_any_tag)]
-"""Every item that may stand in an event: ours and those of OpenAI's that we only pass through."""
+Item = Annotated[_ITEMS | Annotated[UnknownItem, Tag("unknown")], Discriminator(_any_tag)]
+"""What is stored, and what may stand in an event."""
 
 HostedItem = WebSearchCall | FileSearchCall | CodeInterpreterCall

@@ -5,10 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Message, Reasoning
+from tools_runtime.protocol.foreign_items import ForeignItem
+from tools_runtime.protocol.items import (
+    CustomToolCall,
+    CustomToolCallOutput,
+    FunctionCall,
+    FunctionCallOutput,
+    Message,
+    Reasoning,
+)
 from tools_runtime.protocol.request import CreateResponse
 
-PromptItem = Message | FunctionCall | FunctionCallOutput | Reasoning
+NativeItem = ForeignItem | CustomToolCall | CustomToolCallOutput
+"""An item that only a server is shown which takes tools of its type (``Upstream.takes``)."""
+
+PromptItem = Message | FunctionCall | FunctionCallOutput | Reasoning | NativeItem
 """What a model can be shown. Old hosted calls have become function calls with outputs; images are ``data:`` URLs;
 files have become text."""
 
@@ -30,7 +41,14 @@ class Forced:
     name: str
 
 
-Choice = Literal["none", "auto", "required"] | Forced
+@dataclass(frozen=True)
+class ForcedNative:
+    """The model must call this one of ``Prompt.native``; ``wire`` is the request's own choice."""
+
+    wire: dict[str, Any]
+
+
+Choice = Literal["none", "auto", "required"] | Forced | ForcedNative
 
 
 @dataclass(frozen=True)
@@ -38,9 +56,10 @@ class Prompt:
     """What a model is shown in one turn. Frozen: the next turn gets a new one.
 
     ``request`` is there for its sampling parameters (temperature, top_p, reasoning, text, parallel_tool_calls, user …).
-    Everything that the engine decides stands in a field of its own and wins over the request: ``functions`` and
-    ``choice`` (not ``request.tools`` and ``request.tool_choice``), ``max_output_tokens`` (what is left of the
-    request's), ``instructions`` (the request's, and what the tools have to say).
+    Everything that the engine decides stands in a field of its own and wins over the request: ``functions``, ``native``
+    and ``choice`` (not ``request.tools`` and ``request.tool_choice``), ``max_output_tokens`` (what is left of the
+    request's), ``instructions`` (the request's, and what the tools have to say). ``native`` are tools as the client
+    wrote them, of types that the server takes.
     """
 
     model: str
@@ -48,5 +67,6 @@ class Prompt:
     items: tuple[PromptItem, ...]
     instructions: str | None = None
     functions: tuple[Function, ...] = ()
+    native: tuple[dict[str, Any], ...] = ()
     choice: Choice = "auto"
     max_output_tokens: int | None = None

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tools_runtime.protocol.base import Wire
-from tools_runtime.protocol.items import AnyItem
+from tools_runtime.protocol.items import Item
 
 ResponseStatus = Literal["queued", "in_progress", "completed", "failed", "cancelled", "incomplete"]
 
@@ -73,7 +73,7 @@ class Response(Wire):
     max_output_tokens: int | None = None
     max_tool_calls: int | None = None
     model: str
-    output: list[AnyItem] = Field(default_factory=list)
+    output: list[Item] = Field(default_factory=list)
     parallel_tool_calls: bool = True
     presence_penalty: float = 0.0
     previous_response_id: str | None = None

@@ -6,19 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Discriminator, Field, Tag
 
-from tools_runtime.protocol.base import StrictWire
+from tools_runtime.protocol.base import OpenWire, StrictWire
+from tools_runtime.protocol.client_tools import (
+    ApplyPatchTool,
+    CustomTool,
+    ForeignTool,
+    FunctionTool,
+    LocalShellTool,
+    NamespaceTool,
+    ShellTool,
+    ToolSearchTool,
+)
 
 Domains = Annotated[list[str], Field(max_length=100)]
-
-
-class FunctionTool(StrictWire):
-    """A function of the client's own."""
-
-    type: Literal["function"] = "function"
-    name: str = Field(min_length=1, max_length=128)
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
 class UserLocation(StrictWire):
@@ -122,9 +122,8 @@ class CodeInterpreterTool(StrictWire):
 
 
 HostedToolParam = WebSearchTool | WebSearchPreviewTool | FileSearchTool | CodeInterpreterTool
-Tool = Annotated[FunctionTool | HostedToolParam, Discriminator("type")]
 
-# --- tool choice -----------------------------------------------------------------------------------------------------
+# --- the union -------------------------------------------------------------------------------------------------------
 
 HOSTED_TYPES = (
     "web_search",
@@ -135,21 +134,52 @@ HOSTED_TYPES = (
     "code_interpreter",
 )
 
+CLIENT_TYPES = ("function", "custom", "namespace", "shell", "local_shell", "apply_patch", "tool_search")
 
-class FunctionChoice(StrictWire):
-    type: Literal["function"]
+
+def _tag(value: Any) -> str | None:
+    """Tools of an unknown type are foreign; what has no type, or none that is a text, is no tool."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    if kind in CLIENT_TYPES:
+        return str(kind)
+    if isinstance(kind, str):
+        return _HOSTED_TAGS.get(kind, "foreign")
+    return None
+
+
+_HOSTED_TAGS = {type: type.removesuffix("_2025_08_26").removesuffix("_2025_03_11") for type in HOSTED_TYPES}
+
+Tool = Annotated[
+    Annotated[FunctionTool, Tag("function")]
+    | Annotated[CustomTool, Tag("custom")]
+    | Annotated[NamespaceTool, Tag("namespace")]
+    | Annotated[ShellTool, Tag("shell")]
+    | Annotated[LocalShellTool, Tag("local_shell")]
+    | Annotated[ApplyPatchTool, Tag("apply_patch")]
+    | Annotated[ToolSearchTool, Tag("tool_search")]
+    | Annotated[WebSearchTool, Tag("web_search")]
+    | Annotated[WebSearchPreviewTool, Tag("web_search_preview")]
+    | Annotated[FileSearchTool, Tag("file_search")]
+    | Annotated[CodeInterpreterTool, Tag("code_interpreter")]
+    | Annotated[ForeignTool, Tag("foreign")],
+    Discriminator(_tag),
+]
+
+# --- tool choice -----------------------------------------------------------------------------------------------------
+
+
+class NamedChoice(OpenWire):
+    """A function or a custom tool; ``namespace`` where its name is unique in one only."""
+
+    type: Literal["function", "custom"]
     name: str
+    namespace: str | None = None
 
 
-class HostedChoice(StrictWire):
-    type: Literal[
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-        "file_search",
-        "code_interpreter",
-    ]
+class TypeChoice(OpenWire):
+    """A tool of a type of which there is one: hosted, ``shell``, ``apply_patch`` …"""
+
+    type: str
 
 
 class AllowedTools(StrictWire):
@@ -164,13 +194,15 @@ def _choice_tag(value: Any) -> str | None:
     if isinstance(value, str):
         return "mode"
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return "hosted" if kind in HOSTED_TYPES else kind
+    if kind in ("function", "custom"):
+        return "named"
+    return kind if kind == "allowed_tools" else "type"
 
 
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("mode")]
-    | Annotated[FunctionChoice, Tag("function")]
-    | Annotated[HostedChoice, Tag("hosted")]
-    | Annotated[AllowedTools, Tag("allowed_tools")],
+    | Annotated[NamedChoice, Tag("named")]
+    | Annotated[AllowedTools, Tag("allowed_tools")]
+    | Annotated[TypeChoice, Tag("type")],
     Discriminator(_choice_tag),
 ]

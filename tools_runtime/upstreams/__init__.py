@@ -25,6 +25,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """The text that follows is a message of its own. Optional: text begins one too."""
+
+    phase: Literal["commentary", "final_answer"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """A piece of reasoning: the model's own text, or a summary of it. A new ``part`` number starts a new part."""
 
@@ -49,10 +56,12 @@ class RefusalDelta:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The model begins a function call. ``call_id`` is unique in the turn; parallel calls may interleave."""
+    """The model begins a function call. ``call_id`` is unique in the turn; parallel calls may interleave.
+    ``namespace`` is that of a native tool."""
 
     call_id: str
     name: str
+    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,15 @@ class CallArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeEvent:
+    """An event about an item of a native tool, as the server wrote it: the item's opening, closing or what is between.
+    ``key`` tells the turn's items apart."""
+
+    key: str
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The last delta of every stream that did not raise."""
 
@@ -71,7 +89,17 @@ class Finished:
     usage: Usage = field(default_factory=Usage)
 
 
-Delta = TextDelta | ReasoningDelta | ReasoningEnd | RefusalDelta | CallStarted | CallArguments | Finished
+Delta = (
+    TextDelta
+    | MessageStarted
+    | ReasoningDelta
+    | ReasoningEnd
+    | RefusalDelta
+    | CallStarted
+    | CallArguments
+    | NativeEvent
+    | Finished
+)
 
 
 CONTEXT_OVERFLOW = "context_length_exceeded"
@@ -90,6 +118,11 @@ class Upstream(Protocol):
     def stream(self, prompt: Prompt) -> AsyncGenerator[Delta, None]:
         """One model call. Raises ``UpstreamError``; retries only before the first delta. Closing the iterator early
         aborts the call on the server."""
+        ...
+
+    def takes(self, type: str) -> bool:
+        """Whether the server takes tools of this type as clients write them (``Prompt.native``), and items about
+        them."""
         ...
 
     async def models(self) -> list[str]:

@@ -70,6 +70,9 @@ class ChatCompletions:
     async def relay(self, path: str, body: bytes) -> Reply:
         return await self._server.relay(path, body)
 
+    def takes(self, type: str) -> bool:
+        return False
+
     async def models(self) -> list[str]:
         return await self._server.models()
 

@@ -5,6 +5,7 @@ Where servers differ, the form that most of them accept is written:
 * One system message, at the start: many chat templates refuse any other. Instructions and all system and developer
   messages are joined in it, in their order.
 * Text alone is a plain string; an array of parts is written only where there are images.
+* Tool messages hold text only. Images of outputs follow in a user message.
 * What the model said in one go (reasoning, text, calls) is one assistant message.
 * Reasoning text is given back as ``reasoning_content``, to the calls that followed from it and only since the last
   user message: so the templates of reasoning models expect it, and others never see the field.
@@ -111,15 +112,44 @@ def chat_messages(instructions: str | None, items: Sequence[PromptItem]) -> list
                 system.append(_text(item.content))
             case Message(role="user"):
                 _forget_reasoning(messages)
-                messages.append({"role": "user", "content": _user_content(item)})
+                _add_user(messages, _user_content(item))
             case FunctionCallOutput():
-                messages.append({"role": "tool", "tool_call_id": item.call_id, "content": _text(item.output)})
-            case _:
+                _add_output(messages, item)
+            case Message() | FunctionCall() | Reasoning():
                 _add_to_assistant(messages, item)
     _drop_idle_reasoning(messages)
     if system:
         messages.insert(0, {"role": "system", "content": "\n\n".join(system)})
     return messages
+
+
+_IMAGES = {"type": "text", "text": "The images of the tools' outputs:"}
+"""Begins the user message with images that follows tool messages."""
+
+
+def _add_output(messages: list[ChatMessage], item: FunctionCallOutput) -> None:
+    """One message with all images stands behind all tool messages: nothing may come between these."""
+    images = _taken_images(messages)
+    messages.append({"role": "tool", "tool_call_id": item.call_id, "content": _text(item.output)})
+    images += [_image(part) for part in item.output if isinstance(part, InputImage)]
+    if images:
+        messages.append({"role": "user", "content": [_IMAGES, *images]})
+
+
+def _add_user(messages: list[ChatMessage], content: str | list[dict[str, Any]]) -> None:
+    if images := _taken_images(messages):
+        own = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        content = [_IMAGES, *images, *own]
+    messages.append({"role": "user", "content": content})
+
+
+def _taken_images(messages: list[ChatMessage]) -> list[dict[str, Any]]:
+    """The images of the last message, which goes, if it is one of tools' images."""
+    content = messages[-1]["content"] if messages else None
+    if not isinstance(content, list) or content[0] is not _IMAGES:
+        return []
+    messages.pop()
+    return content[1:]
 
 
 def _add_to_assistant(messages: list[ChatMessage], item: Message | FunctionCall | Reasoning) -> None:
@@ -190,7 +220,7 @@ def _text(content: str | Sequence[Any]) -> str:
 def _part_text(part: Any) -> str:
     match part:
         case InputImage():
-            return "[image: not shown, as only user messages can hold images here]"
+            return "[image]"
         case InputFile():
             return f"[file: {part.filename or part.file_id or 'unnamed'}]"
         case Refusal():

@@ -52,6 +52,9 @@ class LocalModel:
     async def relay(self, path: str, body: bytes) -> Reply:
         return await (await self._running()).relay(path, body)
 
+    def takes(self, type: str) -> bool:
+        return False
+
     async def models(self) -> list[str]:
         _weights()
         return [MODEL]

@@ -1,22 +1,17 @@
-"""Model servers that speak Responses: vLLM, OpenAI and others. Their hosted tools are not used; ours are functions.
-
-The server is asked to keep nothing (``store: false``), so it knows none of our ids, and none are sent. The exception is
-reasoning in plain text, which open models are given back: vLLM's types require an id there. Encrypted reasoning is
-bound to the id under which OpenAI made it, and is accepted with that id or none; ours differs, so none is sent.
-"""
+"""Model servers that speak Responses: vLLM, OpenAI and others. ``responses_request`` writes what they are asked."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic import ValidationError
 
 from tools_runtime import ids
-from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, Message, Reasoning, Refusal
-from tools_runtime.protocol.prompt import Forced, Prompt, PromptItem
+from tools_runtime.protocol.prompt import Prompt
 from tools_runtime.protocol.response import Usage
 from tools_runtime.settings import Settings, UpstreamSettings
 from tools_runtime.upstreams import (
@@ -24,6 +19,8 @@ from tools_runtime.upstreams import (
     CallStarted,
     Delta,
     Finished,
+    MessageStarted,
+    NativeEvent,
     ReasoningDelta,
     ReasoningEnd,
     RefusalDelta,
@@ -31,26 +28,9 @@ from tools_runtime.upstreams import (
     UpstreamError,
 )
 from tools_runtime.upstreams.http import ModelServer, Reply
+from tools_runtime.upstreams.responses_request import responses_body
 
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
-
-_SAME = (
-    "temperature",
-    "top_p",
-    "top_logprobs",
-    "presence_penalty",
-    "frequency_penalty",
-    "truncation",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "service_tier",
-)
-"""Request fields that are passed on as they are. Sent only when the client set them."""
-
-_INCLUDES = ("reasoning.encrypted_content", "message.output_text.logprobs")
-"""What of ``include`` concerns the model server; the rest is about hosted tools."""
 
 
 class Responses:
@@ -58,7 +38,11 @@ class Responses:
 
     def __init__(self, server: UpstreamSettings, settings: Settings) -> None:
         self.name = server.name
+        self._native_tools = server.native_tools
         self._server = ModelServer(server, settings)
+
+    def takes(self, type: str) -> bool:
+        return any(fnmatchcase(type, pattern) for pattern in self._native_tools)
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta]:
         reader = EventReader()
@@ -93,91 +77,6 @@ class Responses:
         return None
 
 
-# --- the request -----------------------------------------------------------------------------------------------------
-
-
-def responses_body(prompt: Prompt) -> dict[str, Any]:
-    """The body of a streaming request."""
-    request = prompt.request
-    body: dict[str, Any] = {
-        "model": prompt.model,
-        "input": [wire for item in prompt.items if (wire := _input_item(item))],
-        "stream": True,
-        "store": False,
-    }
-    for name in _SAME:
-        value = getattr(request, name)
-        if value is not None:
-            body[name] = value
-    if prompt.instructions:
-        body["instructions"] = prompt.instructions
-    if prompt.max_output_tokens is not None:
-        body["max_output_tokens"] = prompt.max_output_tokens
-    if request.reasoning and (reasoning := request.reasoning.model_dump(exclude_none=True)):
-        body["reasoning"] = reasoning
-    if text := request.text.model_dump(by_alias=True, exclude_none=True, exclude_defaults=True):
-        body["text"] = text
-    if include := [name for name in request.include or () if name in _INCLUDES]:
-        body["include"] = include
-    if prompt.functions:
-        body["tools"] = [
-            {
-                "type": "function",
-                "name": function.name,
-                "description": function.description,
-                "parameters": function.parameters,
-                "strict": function.strict,
-            }
-            for function in prompt.functions
-        ]
-        body["tool_choice"] = (
-            {"type": "function", "name": prompt.choice.name} if isinstance(prompt.choice, Forced) else prompt.choice
-        )
-        body["parallel_tool_calls"] = request.parallel_tool_calls
-    return body
-
-
-def _input_item(item: PromptItem) -> dict[str, Any] | None:
-    match item:
-        case Message(role="assistant"):
-            # A string is the one form of old answers that all servers take without the id of an output message.
-            wire: dict[str, Any] = {"type": "message", "role": "assistant", "content": _said(item)}
-            return wire | ({"phase": item.phase} if item.phase else {})
-        case Message():
-            content = item.content if isinstance(item.content, str) else [part.wire() for part in item.content]
-            return {"type": "message", "role": item.role, "content": content}
-        case FunctionCall():
-            return {
-                "type": "function_call",
-                "call_id": item.call_id,
-                "name": item.name,
-                "arguments": item.arguments,
-            }
-        case FunctionCallOutput():
-            output = item.output if isinstance(item.output, str) else [part.wire() for part in item.output]
-            return {"type": "function_call_output", "call_id": item.call_id, "output": output}
-        case Reasoning():
-            return _reasoning(item)
-
-
-def _said(message: Message) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(
-        part.refusal if isinstance(part, Refusal) else getattr(part, "text", "") for part in message.content
-    )
-
-
-def _reasoning(item: Reasoning) -> dict[str, Any] | None:
-    """Reasoning that holds neither blob nor text cannot be given back: no server knows its id."""
-    wire: dict[str, Any] = {"type": "reasoning", "summary": [part.wire() for part in item.summary]}
-    if item.encrypted_content:
-        return wire | {"encrypted_content": item.encrypted_content}
-    if item.content:
-        return wire | {"id": item.id or ids.new("rs"), "content": [part.wire() for part in item.content]}
-    return None
-
-
 # --- the reply -------------------------------------------------------------------------------------------------------
 
 
@@ -188,10 +87,12 @@ class _Call:
 
 
 class EventReader:
-    """Folds the events of one reply into deltas. Events that say nothing new to us are passed over."""
+    """Folds the events of one reply into deltas. Events that say nothing new to us are passed over; those about items
+    other than messages, reasoning and function calls are handed on."""
 
     def __init__(self) -> None:
         self.finished = False
+        self._native: dict[Any, str] = {}
         self._calls: dict[Any, _Call] = {}
         self._handlers: dict[str, Callable[[dict[str, Any]], Iterator[Delta]]] = {
             "response.output_text.delta": self._text,
@@ -209,8 +110,13 @@ class EventReader:
 
     def read(self, event: dict[str, Any]) -> Iterator[Delta]:
         """The deltas of an event. Raises what Python does for missing fields and wrong types."""
-        handler = self._handlers.get(event["type"])
-        return handler(event) if handler else iter(())
+        handler = self._handlers.get(event["type"], self._other)
+        return handler(event)
+
+    def _other(self, event: dict[str, Any]) -> Iterator[Delta]:
+        key = self._native.get(event.get("item_id")) or self._native.get(event.get("output_index"))
+        if key is not None:
+            yield NativeEvent(key, event)
 
     def _text(self, event: dict[str, Any]) -> Iterator[Delta]:
         yield TextDelta(_string(event["delta"]), tuple(event.get("logprobs") or ()))
@@ -230,7 +136,20 @@ class EventReader:
             call = _Call(item.get("call_id") or ids.new("call"))
             # Some servers keep the index steady, others the id, so either finds the call.
             self._calls[item.get("id")] = self._calls[event.get("output_index")] = call
-            yield CallStarted(call.id, _string(item["name"]))
+            yield CallStarted(call.id, _string(item["name"]), item.get("namespace"))
+        elif item["type"] == "message":
+            if item.get("phase"):
+                yield MessageStarted(item["phase"])
+        elif item["type"] != "reasoning":
+            yield from self._native_item(event)
+
+    def _native_item(self, event: dict[str, Any]) -> Iterator[Delta]:
+        places = event["item"].get("id"), event.get("output_index")
+        key = next((self._native[place] for place in places if place in self._native), None)
+        if key is None:
+            key = f"{len(self._native)}"
+            self._native |= {place: key for place in places if place is not None}
+        yield NativeEvent(key, event)
 
     def _arguments(self, event: dict[str, Any]) -> Iterator[Delta]:
         call = self._call(event, event.get("item_id"))
@@ -252,6 +171,8 @@ class EventReader:
                 yield from self._added(event)
             if call := self._call(event, item.get("id")):
                 yield from _rest(call, item.get("arguments"))
+        elif item["type"] != "message":
+            yield from self._native_item(event)
 
     def _end(self, event: dict[str, Any]) -> Iterator[Delta]:
         response = event["response"]

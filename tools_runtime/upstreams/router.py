@@ -84,7 +84,13 @@ def build(settings: Settings) -> Router:
     embedded model, which answers under any name."""
     servers = settings.upstreams
     if not servers and settings.upstream_url:
-        servers = (UpstreamSettings(url=settings.upstream_url, kind=settings.upstream_kind, key=settings.upstream_key),)
+        server = UpstreamSettings(
+            url=settings.upstream_url,
+            kind=settings.upstream_kind,
+            key=settings.upstream_key,
+            native_tools=settings.upstream_native_tools,
+        )
+        servers = (server,)
     if not servers:
         return Router([(LocalModel(settings), ("*",))], settings.default_model)
     kinds: dict[str, type[ChatCompletions | Responses]] = {"chat": ChatCompletions, "responses": Responses}

@@ -19,11 +19,14 @@ class ScriptedUpstream:
     """Plays a turn of the script at each call of ``stream``, and remembers the prompts in ``prompts``.
 
     A turn that neither raises nor ends with ``Finished`` is finished with the reason ``stop``. ``pause`` is slept
-    before every step, in seconds.
+    before every step, in seconds. ``native_tools``: types that it takes.
     """
 
-    def __init__(self, script: Script, *, name: str = "scripted", pause: float = 0) -> None:
+    def __init__(
+        self, script: Script, *, name: str = "scripted", pause: float = 0, native_tools: Sequence[str] = ()
+    ) -> None:
         self.name = name
+        self._native_tools = native_tools
         self.prompts: list[Prompt] = []
         self._script = script if callable(script) else None
         self._turns = iter(()) if callable(script) else iter(script)
@@ -40,6 +43,9 @@ class ScriptedUpstream:
             if isinstance(step, Finished):
                 return
         yield Finished()
+
+    def takes(self, type: str) -> bool:
+        return type in self._native_tools
 
     async def models(self) -> list[str]:
         return [self.name]

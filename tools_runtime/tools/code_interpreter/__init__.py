@@ -19,8 +19,8 @@ from tools_runtime.protocol.prompt import Function, PromptItem
 from tools_runtime.protocol.tools import AutoContainer, CodeInterpreterTool, HostedToolParam
 from tools_runtime.settings import Settings
 from tools_runtime.stores import StoredContainerFile
-from tools_runtime.tools import BoundTool, Emit, HostedCall, Scope
-from tools_runtime.tools.code_interpreter import arguments, outputs, uploads
+from tools_runtime.tools import BoundTool, Emit, HostedCall, Scope, text_argument
+from tools_runtime.tools.code_interpreter import outputs, uploads
 from tools_runtime.tools.code_interpreter.container import Container
 from tools_runtime.tools.code_interpreter.containers import Containers, Executed
 from tools_runtime.tools.sources import ContainerFile, Sources
@@ -147,7 +147,7 @@ class _Call(HostedCall):
         self._container = container
         self._settings = settings
         self._sources = sources
-        self._stream = arguments.CodeStream()
+        self._stream = text_argument.TextStream("code")
 
     def announce(self, arguments: str) -> None:
         self._begin()
@@ -158,10 +158,10 @@ class _Call(HostedCall):
         self._begin()
         self._write(self._stream.feed(delta))
 
-    async def run(self, arguments_: str) -> str:
+    async def run(self, arguments: str) -> str:
         self._begin()
         try:
-            code = arguments.parse(arguments_)
+            code = text_argument.parse(arguments, "code")
         except ValueError:
             self.close("failed")
             return _BAD_ARGUMENTS

@@ -1,4 +1,4 @@
-"""The code argument, in pieces and whole: both readings must agree, and agree with json.loads."""
+"""A text argument, in pieces and whole: both readings must agree, and agree with json.loads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools_runtime.tools.code_interpreter.arguments import CodeStream, parse
+from tools_runtime.tools import text_argument
+from tools_runtime.tools.text_argument import TextStream
 
 any_text = st.text(st.characters(codec=None))  # with lone surrogates
 hostile_text = any_text | st.text('"\\u{}[]:, codepr\n😀\ud83d\ude00')
@@ -23,13 +24,17 @@ values = st.recursive(
 pieces = st.lists(st.integers(0, 300), max_size=20)
 
 
+def parse(arguments: str) -> str:
+    return text_argument.parse(arguments, "code")
+
+
 def cut(text: str, cuts: list[int]) -> list[str]:
     edges = sorted({0, len(text), *(min(at, len(text)) for at in cuts)})
     return [text[a:b] for a, b in pairwise(edges)]
 
 
 def streamed(text: str, cuts: list[int]) -> str:
-    stream = CodeStream()
+    stream = TextStream("code")
     return "".join(stream.feed(piece) for piece in cut(text, cuts))
 
 

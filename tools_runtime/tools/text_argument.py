@@ -1,6 +1,6 @@
-"""The ``code`` argument: read while the model still writes it, and taken from the whole.
+"""A call's one text argument: read while the model still writes it, and taken from the whole.
 
-Models are told to write ``{"code": "…"}``. Some write the code bare, or as a JSON string; both are taken for code.
+Models are told to write ``{"code": "…"}``, say. Some write the text bare, or as a JSON string; both are taken for it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _Steps = Generator[None, None, None]
 _Char = Generator[None, None, str]
 
 
-def parse(arguments: str) -> str:
-    """The code. Where ``code`` stands more than once, the first one. Raises ``ValueError`` if there is none."""
+def parse(arguments: str, name: str) -> str:
+    """The argument ``name``. Where it stands more than once, the first one. Raises ``ValueError`` if there is none."""
     start = arguments.lstrip(_SPACE)
     if not start:
         raise ValueError("no arguments")
@@ -32,10 +32,10 @@ def parse(arguments: str) -> str:
         value = json.loads(arguments, strict=False, object_pairs_hook=_first)
     except RecursionError:
         raise ValueError("too deep") from None
-    code = value.get("code") if isinstance(value, dict) else value
-    if not isinstance(code, str):
-        raise ValueError("no code")
-    return _clean(code)
+    text = value.get(name) if isinstance(value, dict) else value
+    if not isinstance(text, str):
+        raise ValueError(f"no {name}")
+    return _clean(text)
 
 
 def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -47,20 +47,21 @@ def _clean(text: str) -> str:
     return _SURROGATES.sub(_REPLACEMENT, text)
 
 
-class CodeStream:
-    """Finds the code in arguments that arrive in pieces. Gives what ``parse`` will, as far as can be told so far.
+class TextStream:
+    """Finds the argument ``name`` in arguments that arrive in pieces. Gives what ``parse`` will, as far as can be told.
 
     A generator walks the JSON and pauses where the text ends; ``_text[_at:]`` is what it has not looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._text = ""
         self._at = 0
-        self._code: list[str] = []
+        self._found: list[str] = []
         self._steps: _Steps | None = self._walk()
 
     def feed(self, delta: str) -> str:
-        """The code that ``delta`` adds. Never raises: after an error in the JSON it gives nothing more."""
+        """The text that ``delta`` adds. Never raises: after an error in the JSON it gives nothing more."""
         if self._steps is None:
             return ""
         self._text, self._at = delta, 0
@@ -68,8 +69,8 @@ class CodeStream:
             next(self._steps)
         except (StopIteration, ValueError):
             self._steps = None
-        found = "".join(self._code)
-        self._code.clear()
+        found = "".join(self._found)
+        self._found.clear()
         return found
 
     def _char(self) -> _Char:
@@ -90,11 +91,11 @@ class CodeStream:
         if char == "{":
             yield from self._object()
         elif char == '"':
-            yield from self._string(self._code)
+            yield from self._string(self._found)
         else:
-            self._code.append(_clean(space + char))
+            self._found.append(_clean(space + char))
             while True:
-                self._code.append(_clean(self._text[self._at :]))
+                self._found.append(_clean(self._text[self._at :]))
                 self._at = len(self._text)
                 yield
 
@@ -105,9 +106,9 @@ class CodeStream:
             if (yield from self._token()) != ":":
                 return
             char = yield from self._token()
-            if "".join(key) == "code":
+            if "".join(key) == self._name:
                 if char == '"':
-                    yield from self._string(self._code)
+                    yield from self._string(self._found)
                 return
             if (yield from self._skip(char)) != ",":
                 return
