@@ -80,6 +80,7 @@ from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.code_interpreter.quotas import Quotas
 from tools_runtime.tools.file_search import FileSearch
 from tools_runtime.tools.web_search import WebSearch
+from tools_runtime.upstreams.rewriting import QueryRewriter
 from tools_runtime.upstreams.router import Router, build
 
 logger = logging.getLogger(__name__)
@@ -127,7 +128,8 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(files.router(services.library, settings.max_file_bytes))
     upload_limits = UploadLimits(settings.max_upload_bytes, settings.max_part_bytes, limit)
     app.include_router(uploads.router(services.uploads, upload_limits))
-    app.include_router(vector_stores.router(services.library, limit))
+    rewriter = QueryRewriter(services.upstreams, seconds=settings.rewrite_seconds)
+    app.include_router(vector_stores.router(services.library, rewriter, limit))
     app.include_router(vector_store_files.router(services.library, limit))
     disk, load = settings.sandbox_disk_bytes, services.content.load
     app.include_router(containers.router(services.containers, load, disk, limit))

@@ -173,6 +173,8 @@ class Settings(BaseSettings):
     """For words that are not yet on disk."""
     index_poll_seconds: float = Field(default=0.25, gt=0)
     """How often a process looks for what others changed in the database."""
+    rewrite_seconds: float = 15
+    """For the model that rewrites a query where ``rewrite_query`` asks for it; then it is searched as it was."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
     max_upload_bytes: int = 8 * 2**30

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from libraries import ANIMALS, pdf
+from libraries import ANIMALS, OWNER, pdf
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
+
+from tools_runtime.upstreams.scripted import ScriptedUpstream
 
 FILES = [(name, text.encode()) for name, text in ANIMALS.items()]
 
@@ -57,10 +59,23 @@ async def test_upload_poll_and_search(client: AsyncOpenAI):
     (hit,) = page.data
     assert (hit.file_id, hit.filename, hit.attributes) == (file.id, "music.pdf", file.attributes)
     assert 0 < hit.score <= 1 and "Violins" in hit.content[0].text
+    assert (hit.to_dict()["page"], hit.to_dict()["end"]) == (1, len(hit.content[0].text))
     (content,) = (await client.vector_stores.files.content(file.id, vector_store_id=store.id)).data
     assert (content.text or "").split() == " ".join(pages).split()
     after = await client.vector_stores.retrieve(store.id)
     assert (after.file_counts.completed, after.usage_bytes) == (1, file.usage_bytes)
+
+
+async def test_queries_are_rewritten_when_asked_for(client: AsyncOpenAI, upstream: ScriptedUpstream):
+    store = await client.vector_stores.create()
+    await client.vector_stores.file_batches.upload_and_poll(store.id, files=FILES)
+    page = await client.vector_stores.search(store.id, query=["Well, what might I ask?", "Hm?"], rewrite_query=True)
+    assert page.to_dict()["search_query"] == ["PURRING PETS", "PURRING PETS"]
+    assert page.data[0].filename == "cats.txt"
+    assert len(upstream.prompts) == 2
+    page = await client.vector_stores.search(store.id, query="How is dough made?")
+    assert (page.to_dict()["search_query"], page.data[0].filename) == (["How is dough made?"], "bread.html")
+    assert len(upstream.prompts) == 2
 
 
 async def test_batches(client: AsyncOpenAI):
@@ -93,6 +108,27 @@ async def test_batches_with_a_word_for_each_file(client: AsyncOpenAI):
     assert sorted(hit.attributes["n"] for hit in hits.data if hit.attributes) == [1, 2]
     cancelled = await client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
     assert (cancelled.status, cancelled.file_counts.completed) == ("completed", 3)
+
+
+async def test_a_batch_of_two_thousand_files_is_taken_and_cancelled(client: AsyncOpenAI, tmp_path: Path):
+    store = await client.vector_stores.create()
+    names = [f"file-{number}" for number in range(2000)]
+    with closing(sqlite3.connect(tmp_path / "library.db")) as database, database:
+        row = "INSERT INTO files (id, owner, created_at, filename, purpose, bytes) VALUES (?, ?, 0, 'x', 'batch', 1)"
+        database.executemany(row, [(name, OWNER) for name in names])
+    batch = await client.vector_stores.file_batches.create(store.id, file_ids=names)
+    assert batch.file_counts.total == 2000
+    cancelled = await client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
+    counts = cancelled.file_counts
+    assert cancelled.status == "cancelled" and counts.in_progress == 0
+    assert counts.cancelled + counts.failed == 2000 and counts.cancelled > 1900
+    listed = await client.vector_stores.file_batches.list_files(
+        batch.id, vector_store_id=store.id, filter="cancelled", limit=100
+    )
+    assert len(listed.data) == 100 and listed.has_more
+    with pytest.raises(BadRequestError) as refused:
+        await client.vector_stores.file_batches.create(store.id, file_ids=[*names, "file-2000"])
+    assert refused.value.param == "file_ids"
 
 
 async def test_a_store_made_with_files(client: AsyncOpenAI):
@@ -137,7 +173,7 @@ async def test_attributes_change_and_files_leave(client: AsyncOpenAI):
         ("/search", {"query": []}, "query"),
         ("/search", {"query": "x" * 5000}, "query"),
         ("/search", {"query": "x", "max_num_results": 51}, "max_num_results"),
-        ("/search", {"query": "x", "rewrite_query": True}, "rewrite_query"),
+        ("/search", {"query": "x", "rewrite_query": 1}, "rewrite_query"),
         ("/search", {"query": "x", "ranking_options": {"score_threshold": 2}}, "ranking_options.score_threshold"),
         ("/search", {"query": "x", "filters": {"type": "eq", "key": "a", "value": [1]}}, "filters.value"),
         ("/search", {"query": "x", "filters": {"type": "like", "key": "a", "value": 1}}, "filters.type"),

@@ -164,6 +164,8 @@ async def test_the_tool_is_echoed_as_in_the_recorded_stream(shelf: Library, stor
         "ranking_options": {"ranker": "auto", "score_threshold": 0},
         "vector_store_ids": [store],
     }
+    nothing = await Run(shelf).bind([store], max_num_results=None, ranking_options=None, filters=None)
+    assert nothing.echo["max_num_results"] == 20 and nothing.echo["ranking_options"]["ranker"] == "auto"
     weights = {"embedding_weight": 1.0, "text_weight": 0.5}
     given = {"type": "eq", "property": "a", "value": 1}
     echo = (await Run(shelf).bind([store], filters=given, ranking_options={"hybrid_search": weights})).echo

@@ -28,9 +28,10 @@ from tools_runtime.protocol.tools import RankingOptions
 from tools_runtime.retrieval import Passage, filters
 from tools_runtime.retrieval.library import Library
 from tools_runtime.stores import Attachment, FileCounts, NewVectorStore, VectorStore
+from tools_runtime.upstreams.rewriting import QueryRewriter
 
 
-def router(library: Library, max_request_bytes: int) -> APIRouter:
+def router(library: Library, rewriter: QueryRewriter, max_request_bytes: int) -> APIRouter:
     routes = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"])
     stores = library.stores
 
@@ -68,6 +69,11 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
             raise _missing(store_id)
         return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
+    _add_search(routes, library, rewriter, max_request_bytes)
+    return routes
+
+
+def _add_search(routes: APIRouter, library: Library, rewriter: QueryRewriter, max_request_bytes: int) -> None:
     @routes.post("/{store_id}/search")
     async def search(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(SearchVectorStore, await read_body(request, max_request_bytes))
@@ -75,6 +81,8 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
         if body.filters is not None:
             filters.check(body.filters, "filters")
         await library.require(owner, [store_id], "vector_store_id")
+        if body.rewrite_query:
+            queries = await rewriter.rewritten(queries)
         passages = await library.search(
             owner,
             [store_id],
@@ -91,8 +99,6 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
             "next_page": None,
         }
 
-    return routes
-
 
 def _changes(body: UpdateVectorStore) -> dict[str, Any]:
     """The columns that an update sets: those that the request names."""
@@ -107,8 +113,6 @@ def _changes(body: UpdateVectorStore) -> dict[str, Any]:
 
 
 def _queries(body: SearchVectorStore) -> list[str]:
-    if body.rewrite_query:
-        raise ApiError("Queries are not rewritten by this server.", param="rewrite_query", code="unsupported_value")
     queries = [body.query] if isinstance(body.query, str) else body.query
     if not all(query.strip() for query in queries):
         raise ApiError("A query must not be empty.", param="query", code="invalid_value")
@@ -150,6 +154,7 @@ def _result(passage: Passage) -> dict[str, Any]:
         score=passage.score,
         attributes=passage.attributes,
         content=[TextContent(text=passage.text)],
+        **passage.place,
     ).wire()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Discriminator, Field, Tag
+from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
 from tools_runtime.protocol.base import OpenWire, StrictWire
 from tools_runtime.protocol.client_tools import (
@@ -92,12 +92,22 @@ class RankingOptions(StrictWire):
     hybrid_search: HybridSearch | None = None
 
 
+_NULLABLE = ("max_num_results", "ranking_options")
+
+
 class FileSearchTool(StrictWire):
     type: Literal["file_search"]
     filters: AttributeFilter | None = None
     max_num_results: int = Field(default=20, ge=1, le=50)
     ranking_options: RankingOptions = Field(default_factory=RankingOptions)
     vector_store_ids: list[str] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_the_default(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: given for name, given in value.items() if given is not None or name not in _NULLABLE}
 
 
 MemoryLimit = Literal["1g", "4g", "16g", "64g"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from tools_runtime.stores import Attributes, ErrorCode
 
@@ -64,6 +64,17 @@ class Passage:
     end: int
     page: int | None
     heading: str | None
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where in its file it stands, as results tell it beside OpenAI's fields: page and heading where there are
+        any, and the offsets, which tell passages apart."""
+        place: dict[str, Any] = {"start": self.start, "end": self.end}
+        if self.page is not None:
+            place["page"] = self.page
+        if self.heading is not None:
+            place["heading"] = self.heading
+        return place
 
 
 class Reader(Protocol):

@@ -161,20 +161,14 @@ def _echo(options: FileSearchTool) -> dict[str, Any]:
 
 
 def _result(passage: Passage) -> FileSearchResult:
-    """A passage as the item keeps it. Beside OpenAI's fields: page and heading, where there are any, and the place in
-    the text, which tells passages apart."""
-    place: dict[str, Any] = {"start": passage.start, "end": passage.end}
-    if passage.page is not None:
-        place["page"] = passage.page
-    if passage.heading is not None:
-        place["heading"] = passage.heading
+    """A passage as the item keeps it."""
     return FileSearchResult(
         file_id=passage.file_id,
         filename=passage.filename,
         score=passage.score,
         text=passage.text,
         attributes=dict(passage.attributes),
-        **place,
+        **passage.place,
     )
 
 
