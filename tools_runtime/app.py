@@ -21,6 +21,7 @@ from tools_runtime.api import (
     chat_completions,
     container_files,
     containers,
+    context,
     conversations,
     errors,
     files,
@@ -33,7 +34,9 @@ from tools_runtime.api import (
 )
 from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.context import Contexts
 from tools_runtime.engine.prepare import Preparer, Rules
 from tools_runtime.engine.run import Limits
 from tools_runtime.engine.service import Engine
@@ -72,6 +75,7 @@ from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.seal import Seal
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
@@ -109,6 +113,7 @@ class _Services:
     """What the routes call."""
 
     engine: Engine
+    contexts: Contexts
     responses: ResponseStore
     conversations: ConversationStore
     library: Library
@@ -121,6 +126,7 @@ class _Services:
 
 def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     limit = settings.max_request_bytes
+    app.include_router(context.router(services.contexts, limit))
     app.include_router(responses.router(services.engine, services.responses, limit))
     app.include_router(conversations.router(services.conversations, limit))
     app.include_router(chat_completions.router(services.upstreams, limit))
@@ -170,11 +176,26 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         tool_seconds=settings.tool_seconds,
         tool_output_chars=settings.max_tool_output_chars,
     )
-    preparer = Preparer(history, upstreams, tools, loader, Rules(foreign_tools=settings.foreign_tools))
+    compactor = Compactor(
+        Seal(settings.data / "seal.key"),
+        default_threshold=settings.compact_tokens,
+        summary_tokens=settings.compact_summary_tokens,
+    )
+    rules = Rules(foreign_tools=settings.foreign_tools)
+    preparer = Preparer(history, upstreams, tools, loader, compactor, rules)
     engine = Engine(preparer, history, limits)
     stack.push_async_callback(engine.aclose)
     return _Services(
-        engine, history.responses, history.conversations, library, machines, content, upload_store, upstreams, chain
+        engine=engine,
+        contexts=Contexts(preparer),
+        responses=history.responses,
+        conversations=history.conversations,
+        library=library,
+        containers=machines,
+        content=content,
+        uploads=upload_store,
+        upstreams=upstreams,
+        search=chain,
     )
 
 

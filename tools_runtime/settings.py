@@ -95,6 +95,10 @@ class Settings(BaseSettings):
     """For one hosted call."""
     max_tool_output_chars: int = 60_000
     """Of one hosted call's result that the model is given."""
+    compact_tokens: int = Field(default=100_000, ge=1)
+    """A context is compacted from this size on, where a request asks for compaction and names no threshold."""
+    compact_summary_tokens: int = Field(default=4096, ge=1)
+    """Of the summary that the model writes of what is compacted."""
 
     # Web search
     searxng_url: str | None = None

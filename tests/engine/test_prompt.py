@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools_runtime.engine.client_tools import Names
-from tools_runtime.engine.prompt import PromptBuilder, check_calls, drop_oldest
+from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls, drop_oldest
 from tools_runtime.errors import ApiError
+from tools_runtime.protocol.foreign_items import Compaction
 from tools_runtime.protocol.items import (
     FileSearchCall,
     FunctionCall,
@@ -42,22 +43,28 @@ def said(role: str, text: str = "x") -> Message:
     return Message.model_validate({"role": role, "content": text})
 
 
+class NoCompactions:
+    def expand(self, owner: str, item: Compaction) -> list[PromptItem] | None:
+        return None
+
+
 def builder(*native: str) -> PromptBuilder:
     loader = files({"file-1": ("a.png", PNG)})
-    return PromptBuilder("default", {"web_search_call": web_search()}, Sources(), loader, native.__contains__, Names())
+    tools, reader = {"web_search_call": web_search()}, Reader(native.__contains__, Names())
+    return PromptBuilder("default", tools, Sources(), loader, NoCompactions(), reader)
 
 
 # --- building --------------------------------------------------------------------------------------------------------
 
 
 async def test_bare_strings_become_parts() -> None:
-    user, assistant = await builder().input([said("user", "hi"), said("assistant", "ho")])
+    user, assistant = await builder().build([], [said("user", "hi"), said("assistant", "ho")])
     assert isinstance(user, Message) and user.content == [InputText(text="hi")]
     assert isinstance(assistant, Message) and assistant.content == [OutputText(text="ho")]
 
 
 async def test_old_hosted_calls_are_shown_as_function_calls_and_unknown_ones_are_not_shown() -> None:
-    shown = await builder().history([WebSearchCall(id="ws_1", status="completed"), FileSearchCall(id="fs_1")])
+    shown = await builder().build([WebSearchCall(id="ws_1", status="completed"), FileSearchCall(id="fs_1")], [])
     assert [item.type for item in shown] == ["function_call", "function_call_output"]
 
 
@@ -65,7 +72,7 @@ async def test_images_in_function_outputs_are_resolved() -> None:
     item = FunctionCallOutput.model_validate(
         {"call_id": "a", "output": [{"type": "input_image", "file_id": "file-1"}, {"type": "input_text", "text": "x"}]}
     )
-    (shown,) = await builder().input([item])
+    (shown,) = await builder().build([], [item])
     assert isinstance(shown, FunctionCallOutput) and isinstance(shown.output[0], InputImage)
     assert shown.output[0].image_url == "data:image/png;base64,iVBORw0KGgo="
 
@@ -73,9 +80,9 @@ async def test_images_in_function_outputs_are_resolved() -> None:
 async def test_content_that_cannot_be_had_is_refused_in_the_input_and_noted_in_the_history() -> None:
     gone = Message.model_validate({"role": "user", "content": [{"type": "input_file", "file_id": "file-9"}]})
     with pytest.raises(ApiError) as raised:
-        await builder().input([said("user"), gone])
+        await builder().build([], [said("user"), gone])
     assert (raised.value.status, raised.value.param) == (404, "input[1].content[0].file_id")
-    (noted,) = await builder().history([gone])
+    (noted,) = await builder().build([gone], [])
     assert isinstance(noted, Message) and isinstance(noted.content[0], InputText)
     assert "no longer available" in noted.content[0].text
 

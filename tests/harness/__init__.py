@@ -12,7 +12,9 @@ import orjson
 
 from tools_runtime.api import sse
 from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.context import Contexts
 from tools_runtime.engine.prepare import Preparer
 from tools_runtime.engine.run import Archive, Limits
 from tools_runtime.engine.service import Engine, Running
@@ -22,6 +24,7 @@ from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.seal import Seal
 from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.router import Router
 from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
@@ -34,13 +37,14 @@ class Harness:
     """A running engine and what it stands on."""
 
     engine: Engine
+    contexts: Contexts
     upstream: ScriptedUpstream
     responses: ResponseStore
     conversations: ConversationStore
 
-    async def start(self, **body: Any) -> Running:
+    async def start(self, owner: str = "default", **body: Any) -> Running:
         """Begins a run of the request with these fields; the input defaults to ``hi``."""
-        return await self.engine.start(CreateResponse.model_validate({"input": "hi"} | body), "default")
+        return await self.engine.start(CreateResponse.model_validate({"input": "hi"} | body), owner)
 
     async def reply(self, **body: Any) -> dict[str, Any]:
         """The reply to a client that does not stream."""
@@ -71,10 +75,11 @@ async def harness(
     responses, conversations = ResponseStore(database), ConversationStore(database)
     history = StoredHistory(responses, conversations)
     upstream = ScriptedUpstream(script, native_tools=native_tools)
-    preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files())
+    compactor = Compactor(Seal(folder / "seal.key"), default_threshold=100_000, summary_tokens=500)
+    preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files(), compactor)
     engine = Engine(preparer, archive or history, replace(LIMITS, **limits))  # type: ignore[arg-type]
     try:
-        yield Harness(engine, upstream, responses, conversations)
+        yield Harness(engine, Contexts(preparer), upstream, responses, conversations)
     finally:
         await engine.aclose()
         await database.close()

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from harness import Harness, harness
-from tools_runtime.api import conversations, errors, responses
+from tools_runtime.api import context, conversations, errors, responses
 from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.scripted import Script
 
@@ -38,6 +38,7 @@ async def serving(
     async with harness(folder, script, tools, **options) as house:
         app = FastAPI()
         errors.install(app)
+        app.include_router(context.router(house.contexts, MAX_REQUEST_BYTES))
         app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
         app.include_router(conversations.router(house.conversations, MAX_REQUEST_BYTES))
         async with listening(app) as port:

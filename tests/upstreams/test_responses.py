@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tools_runtime.engine.tokens import count
 from tools_runtime.protocol.foreign_items import ForeignItem
 from tools_runtime.protocol.items import CustomToolCall, FunctionCall, FunctionCallOutput, Message, Reasoning
 from tools_runtime.protocol.prompt import Forced, ForcedNative, PromptItem
@@ -380,3 +381,23 @@ else:
         summary = "".join(delta.text for delta in deltas if isinstance(delta, ReasoningDelta))
         assert summary == "".join(part["text"] for item in thoughts for part in item["summary"])
         assert end(deltas).usage.total_tokens == final["usage"]["total_tokens"]
+
+
+# --- counting --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_server_counts_tokens(server: FakeServer, responses: Make) -> None:
+    server.answer(fake.status(200, {"object": "response.input_tokens", "input_tokens": 7}))
+    assert await count(responses(), prompt(instructions="Be brief.", functions=(ADD,))) == 7
+    assert server.requests[0].path == "/v1/responses/input_tokens"
+    body = server.bodies[0]
+    assert body["instructions"] == "Be brief." and len(body["tools"]) == 1
+    assert not {"stream", "store", "max_output_tokens"} & set(body)
+
+
+@pytest.mark.parametrize("reply", [fake.status(404, {}), fake.status(200, {"tokens": 7}), fake.die])
+async def test_tokens_are_estimated_where_the_server_does_not_count(
+    server: FakeServer, responses: Make, reply: fake.Reply
+) -> None:
+    server.answer(reply)
+    assert await count(responses(), prompt(user("one two three"))) == 3 + 4

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -13,12 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from tools_runtime.api import sse
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.hangup import unless_hung_up
 from tools_runtime.api.validation import parse_object, read_body
 from tools_runtime.errors import ApiError
 from tools_runtime.upstreams.http import Reply
 from tools_runtime.upstreams.router import Router
-
-T = TypeVar("T")
 
 _PATH = "/chat/completions"
 _MAX_REPLY_BYTES = 16 * 2**20
@@ -43,10 +41,10 @@ def router(upstreams: Router, max_request_bytes: int) -> APIRouter:
             raise ApiError(f"The model '{model}' cannot be asked by Chat Completions.", param="model")
         if body.get("model") != model:
             raw = orjson.dumps(body | {"model": model})
-        reply = await _unless_hung_up(request, upstream.relay(_PATH, raw))
+        reply = await unless_hung_up(request, upstream.relay(_PATH, raw))
         if reply.streams:
             return _Relayed(reply)
-        return Response(await _unless_hung_up(request, _whole(reply)), media_type="application/json")
+        return Response(await unless_hung_up(request, _whole(reply)), media_type="application/json")
 
     return routes
 
@@ -101,17 +99,3 @@ async def _frames(reply: Reply) -> AsyncGenerator[bytes]:
     except ApiError as error:
         # The blank line ends the event that may have been cut.
         yield b"\n\ndata: " + orjson.dumps(error.envelope()) + b"\n\n"
-
-
-async def _unless_hung_up(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` returns. It is cancelled if the client hangs up."""
-    task = asyncio.ensure_future(work)
-    hung_up = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait((task, hung_up), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ApiError("The client closed the connection.", status=499)
-        return await task
-    finally:
-        task.cancel()
-        hung_up.cancel()

@@ -10,14 +10,16 @@ from pydantic import ValidationError
 
 from tools_runtime import ids
 from tools_runtime.engine.client_tools import Names
+from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.echo import first_response
 from tools_runtime.engine.foreign import is_call, tools_in
 from tools_runtime.engine.log import EventLog
-from tools_runtime.engine.prompt import PromptBuilder, check_calls, content_parts
+from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls, content_parts
 from tools_runtime.engine.toolbox import ForeignRule, Given, Resolver, Toolbox
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.codec import load_item, read_tool
+from tools_runtime.protocol.foreign_items import CompactionTrigger
 from tools_runtime.protocol.items import (
     CustomToolCallOutput,
     FunctionCallOutput,
@@ -26,13 +28,13 @@ from tools_runtime.protocol.items import (
     ItemReference,
     Message,
 )
-from tools_runtime.protocol.prompt import PromptItem
+from tools_runtime.protocol.prompt import Choice, Function, Prompt, PromptItem
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.tools import HostedTool, Scope
 from tools_runtime.tools.sources import Sources
 from tools_runtime.upstreams import Upstream
 
-_UNSUPPORTED = ("background", "prompt", "moderation", "context_management")
+_UNSUPPORTED = ("background", "prompt", "moderation")
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -78,7 +80,31 @@ class Prepared:
     toolbox: Toolbox
     sources: Sources
     items: list[PromptItem]
+    old_items: list[Item]
     new_items: list[Item]
+    compactor: Compactor
+    compacts: bool
+    """The request wants the context compacted, and no answer."""
+
+    def prompt(
+        self,
+        items: Sequence[PromptItem],
+        choice: Choice,
+        *,
+        functions: tuple[Function, ...] | None = None,
+        max_output_tokens: int | None = None,
+    ) -> Prompt:
+        """What a model is shown in one turn. ``functions`` are the toolbox's unless given."""
+        return Prompt(
+            model=self.model,
+            request=self.request,
+            items=tuple(items),
+            instructions=self.instructions,
+            functions=self.toolbox.functions if functions is None else functions,
+            native=self.toolbox.native,
+            choice=choice,
+            max_output_tokens=max_output_tokens,
+        )
 
     @property
     def instructions(self) -> str | None:
@@ -103,6 +129,7 @@ class Preparer:
         upstreams: Upstreams,
         tools: Sequence[HostedTool],
         loader: ContentLoader,
+        compactor: Compactor,
         rules: Rules | None = None,
     ) -> None:
         self._history = history
@@ -110,6 +137,7 @@ class Preparer:
         self._tools = tools
         self._by_item = {tool.item_type: tool for tool in tools}
         self._loader = loader
+        self._compactor = compactor
         self._rules = rules or Rules()
 
     async def prepare(self, request: CreateResponse, owner: str) -> Prepared:
@@ -121,15 +149,29 @@ class Preparer:
         upstream, model = await self._upstreams.pick(request.model)
         given = _given(request, old, new, upstream.takes)
         sources, names = Sources(), Names([each.tool for each in given])
-        builder = PromptBuilder(owner, self._by_item, sources, self._loader, upstream.takes, names)
-        items = await builder.history(old) + await builder.input(new)
+        reader = Reader(upstream.takes, names)
+        builder = PromptBuilder(owner, self._by_item, sources, self._loader, self._compactor, reader)
+        items = await builder.build(old, new)
         if not items:
             raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
         resolver = Resolver(self._tools, upstream.takes, self._rules.foreign_tools)
         toolbox = await resolver.resolve(given, scope, names)
         log = EventLog(first_response(scope, model, toolbox))
-        return Prepared(request, owner, log, upstream, model, toolbox, sources, items, new)
+        return Prepared(
+            request=request,
+            owner=owner,
+            log=log,
+            upstream=upstream,
+            model=model,
+            toolbox=toolbox,
+            sources=sources,
+            items=items,
+            old_items=old,
+            new_items=new,
+            compactor=self._compactor,
+            compacts=_triggers(request),
+        )
 
     async def _old_items(self, request: CreateResponse, owner: str) -> list[Item]:
         stored: Sequence[bytes] | None = ()
@@ -159,6 +201,10 @@ class Preparer:
                 if stored is None:
                     raise not_found("item", item.id, param=f"input[{index}].id")
                 items.append(load_item(stored))
+            elif isinstance(item, CompactionTrigger):
+                if index != len(request.input) - 1:
+                    message = "A compaction_trigger must be the last input item."
+                    raise ApiError(message, param=f"input[{index}]", code="invalid_value")
             else:
                 items.append(complete(await self._whole(item, owner)))
         return items
@@ -211,6 +257,10 @@ def _refuse_unsupported(request: CreateResponse) -> None:
             param="previous_response_id",
             code="mutually_exclusive_parameters",
         )
+
+
+def _triggers(request: CreateResponse) -> bool:
+    return not isinstance(request.input, str) and any(isinstance(item, CompactionTrigger) for item in request.input)
 
 
 def complete(item: Item) -> Item:

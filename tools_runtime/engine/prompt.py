@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.foreign import as_functions, call_id, is_call, is_output, tool_of
 from tools_runtime.errors import ApiError
+from tools_runtime.protocol.foreign_items import Compaction
 from tools_runtime.protocol.items import (
     ContentPart,
     CustomToolCallOutput,
@@ -24,9 +27,25 @@ from tools_runtime.tools import HostedTool
 from tools_runtime.tools.sources import Sources
 
 
+class Compactions(Protocol):
+    """Reads compaction items."""
+
+    def expand(self, owner: str, item: Compaction) -> list[PromptItem] | None:
+        """What the item stands for; None for one that cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who a prompt is for: ``takes`` tells what the model server takes natively, ``names`` what the model calls the
+    client's tools."""
+
+    takes: Callable[[str], bool]
+    names: Names
+
+
 class PromptBuilder:
-    """Builds the prompt items of one run. Rendering adds the old sources to ``sources``, in order. ``takes`` tells what
-    the model server takes natively, ``names`` what the model calls the client's tools."""
+    """Builds the prompt items of one run. Rendering adds the old sources to ``sources``, in order."""
 
     def __init__(
         self,
@@ -34,23 +53,31 @@ class PromptBuilder:
         tools: Mapping[str, HostedTool],
         sources: Sources,
         loader: ContentLoader,
-        takes: Callable[[str], bool],
-        names: Names,
+        compactions: Compactions,
+        reader: Reader,
     ) -> None:
         self._owner = owner
         self._tools = tools
         self._sources = sources
         self._loader = loader
-        self._takes = takes
-        self._names = names
+        self._takes = reader.takes
+        self._names = reader.names
+        self._compactions = compactions
 
-    async def history(self, items: Sequence[Item]) -> list[PromptItem]:
-        """Items of earlier responses. What can no longer be had (a deleted file, say) is replaced by a note."""
-        return [shown for item in items for shown in await self._item(item, None)]
+    async def build(self, old: Sequence[Item], new: Sequence[Item]) -> list[PromptItem]:
+        """The items of earlier responses, then this request's. Of the old ones, what can no longer be had (a deleted
+        file, say) is replaced by a note; raises ``ApiError`` naming ``input[i]…`` for content of the new ones.
 
-    async def input(self, items: Sequence[Item]) -> list[PromptItem]:
-        """This request's items. Raises ``ApiError`` naming ``input[i]…`` for content that cannot be had."""
-        return [shown for i, item in enumerate(items) for shown in await self._item(item, f"input[{i}]")]
+        What stands before the last compaction is not shown, but its sources keep their numbers."""
+        items = [*old, *new]
+        begin = beginning(items)
+        for item in items[:begin]:
+            if tool := self._tools.get(item.type):
+                tool.render(item, self._sources)
+        shown: list[PromptItem] = []
+        for index, item in enumerate(items[begin:], begin - len(old)):
+            shown += await self._item(item, f"input[{index}]" if index >= 0 else None)
+        return shown
 
     async def _item(self, item: Item, param: str | None) -> list[PromptItem]:
         if isinstance(item, Message):
@@ -58,6 +85,8 @@ class PromptBuilder:
             return [Message(role=item.role, content=parts, phase=item.phase)]
         if isinstance(item, Reasoning):
             return [item]
+        if isinstance(item, Compaction):
+            return self._compaction(item, param)
         if isinstance(item, FunctionCall):
             return [item if not item.namespace or self._takes("namespace") else self._flat(item)]
         if tool := self._tools.get(item.type):
@@ -65,6 +94,19 @@ class PromptBuilder:
         native = not isinstance(item, FunctionCallOutput) and self._takes(tool_of(item))
         shown = [item] if native and isinstance(item, NativeItem) else as_functions(item, self._names)
         return [await self._loaded(each, param) for each in shown]
+
+    def _compaction(self, item: Compaction, param: str | None) -> list[PromptItem]:
+        shown = self._compactions.expand(self._owner, item)
+        if shown is None and self._takes("compaction"):
+            return [item]
+        if shown is None and param:
+            raise ApiError(
+                "The encrypted content of the compaction could not be verified.",
+                param=f"{param}.encrypted_content",
+                code="invalid_encrypted_content",
+            )
+        lost = InputText(text="[The summary of the conversation until here is lost.]")
+        return [Message(role="user", content=[lost])] if shown is None else shown
 
     def _flat(self, item: FunctionCall) -> FunctionCall:
         name = self._names.of(item.namespace, item.name)
@@ -96,8 +138,15 @@ def content_parts(message: Message) -> list[ContentPart]:
     return [OutputText(text=message.content) if message.role == "assistant" else InputText(text=message.content)]
 
 
+def beginning(items: Sequence[Item]) -> int:
+    """Where the context begins: at the last compaction, which replaces all before it."""
+    return max((index for index, item in enumerate(items) if isinstance(item, Compaction)), default=0)
+
+
 def check_calls(items: Sequence[Item]) -> None:
-    """Every call needs its output and every output its call, as OpenAI demands. Raises ``ApiError``."""
+    """Every call needs its output and every output its call, as OpenAI demands, unless a compaction has replaced them.
+    Raises ``ApiError``."""
+    items = items[beginning(items) :]
     called = [call_id(item) for item in items if is_call(item)]
     answered = {call_id(item) for item in items if is_output(item)}
     for tied in answered.difference(called):

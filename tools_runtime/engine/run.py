@@ -13,7 +13,17 @@ from tools_runtime.engine.prepare import Prepared
 from tools_runtime.engine.prompt import drop_oldest
 from tools_runtime.engine.turn import Call, Outcome, Turn
 from tools_runtime.errors import ApiError, server_error
-from tools_runtime.protocol.events import Completed, Created, ErrorEvent, Failed, Incomplete, InProgress
+from tools_runtime.protocol.events import (
+    Compacting,
+    Completed,
+    Created,
+    ErrorEvent,
+    Failed,
+    Incomplete,
+    InProgress,
+    OutputItemAdded,
+    OutputItemDone,
+)
 from tools_runtime.protocol.items import FunctionCallOutput
 from tools_runtime.protocol.prompt import Choice, Prompt, PromptItem
 from tools_runtime.protocol.request import TextFormat
@@ -48,6 +58,7 @@ class Run:
         self._limits = limits
         self._log = prepared.log
         self._usage = Usage()
+        self._last_turn = Usage()
         self._slots = asyncio.Semaphore(limits.max_parallel_calls if prepared.request.parallel_tool_calls else 1)
 
     async def execute(self) -> None:
@@ -70,13 +81,17 @@ class Run:
     async def _turns(self) -> Literal["stop", "length", "content_filter"]:
         """Runs turns until the answer is there; returns why the last one ended."""
         items = list(self._prepared.items)
+        if self._prepared.compacts:
+            await self._compact(self._prepared.prompt(items, "auto"))
+            return "stop"
         choice = self._prepared.toolbox.choice
         calls_left = self._prepared.request.max_tool_calls or self._limits.max_turns * 64
         for number in range(1, self._limits.max_turns + 1):
             exhausted = calls_left <= 0 or number == self._limits.max_turns
-            prompt = self._prompt(items, choice, exhausted=exhausted)
+            prompt = await self._prompt(items, choice, exhausted=exhausted)
             outcome = await self._turn(prompt, calls_left)
             self._usage += outcome.usage
+            self._last_turn = outcome.usage
             calls_left -= sum(call.hosted is not None for call in outcome.calls)
             if outcome.reason != "stop":
                 return outcome.reason
@@ -90,20 +105,28 @@ class Run:
             choice = "auto"
         return "stop"
 
-    def _prompt(self, items: Sequence[PromptItem], choice: Choice, *, exhausted: bool) -> Prompt:
-        """The next turn's prompt. ``exhausted``: no hosted call is allowed any more, so the model must answer."""
+    async def _prompt(self, items: list[PromptItem], choice: Choice, *, exhausted: bool) -> Prompt:
+        """The next turn's prompt. ``exhausted``: no hosted call is allowed any more, so the model must answer. Where
+        the request wants it, ``items`` are compacted before."""
         prepared = self._prepared
         functions = prepared.toolbox.without_hosted() if exhausted else prepared.toolbox.functions
-        return Prompt(
-            model=prepared.model,
-            request=prepared.request,
-            items=tuple(items),
-            instructions=prepared.instructions,
-            functions=functions,
-            native=prepared.toolbox.native,
-            choice=choice,
-            max_output_tokens=self._tokens_left(),
-        )
+        prompt = prepared.prompt(items, choice, functions=functions, max_output_tokens=self._tokens_left())
+        if not await prepared.compactor.due(prompt, self._last_turn):
+            return prompt
+        items[:] = await self._compact(prompt)
+        return dataclasses.replace(prompt, items=tuple(items))
+
+    async def _compact(self, prompt: Prompt) -> list[PromptItem]:
+        """The items that stand for the prompt's from now on. The item that holds them is one of the output."""
+        compacted = await self._prepared.compactor.compact(self._prepared.owner, self._prepared.upstream, prompt)
+        self._usage += compacted.usage
+        # The model has written the summary by now: an item that was opened before might have to be closed without one.
+        item = compacted.item
+        assert item.id is not None
+        self._log.append(OutputItemAdded(item=item))
+        self._log.append(Compacting(item_id=item.id))
+        self._log.append(OutputItemDone(item=item))
+        return compacted.items
 
     def _tokens_left(self) -> int | None:
         allowed = self._prepared.request.max_output_tokens

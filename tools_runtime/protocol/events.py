@@ -245,6 +245,10 @@ class McpArgumentsDone(ItemEvent):
     arguments: str
 
 
+class Compacting(ItemEvent):
+    type: Literal["response.compaction.compacting"] = "response.compaction.compacting"
+
+
 class ForeignProgress(ItemEvent):
     """A step of a call that the model server makes. What else it holds is kept."""
 
@@ -261,7 +265,6 @@ class ForeignProgress(ItemEvent):
         "response.mcp_call.failed",
         "response.shell_call_output_content.delta",
         "response.shell_call_output_content.done",
-        "response.compaction.compacting",
     ]
 
 
@@ -299,6 +302,7 @@ AnyEvent = Annotated[
     | ShellCommandDelta
     | McpArgumentsDelta
     | McpArgumentsDone
+    | Compacting
     | ForeignProgress,
     Discriminator("type"),
 ]

@@ -64,6 +64,13 @@ class StreamOptions(StrictWire):
     include_obfuscation: bool = True
 
 
+class ContextManagement(StrictWire):
+    """``compact_threshold`` is in tokens."""
+
+    type: Literal["compaction"]
+    compact_threshold: int | None = Field(default=None, ge=1)
+
+
 class ConversationRef(StrictWire):
     id: str
 
@@ -109,6 +116,7 @@ class CreateResponse(StrictWire):
     stream_options: StreamOptions | None = None
     background: bool | None = None
     truncation: Literal["auto", "disabled"] | None = None
+    context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
     user: str | None = None
     safety_identifier: str | None = Field(default=None, max_length=128)
     prompt_cache_key: str | None = None
@@ -117,7 +125,6 @@ class CreateResponse(StrictWire):
     # Refused by name in engine.prepare: they are declared so that the refusal says why.
     prompt: dict[str, Any] | None = None
     moderation: dict[str, Any] | None = None
-    context_management: list[dict[str, Any]] | None = None
 
     @property
     def stored(self) -> bool:

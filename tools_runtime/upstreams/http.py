@@ -101,6 +101,16 @@ class ModelServer:
                 await self._check(response)
                 return self._json(await _read_up_to(response, _MAX_BODY_BYTES))
 
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The JSON that the server answers a POST with. No retries. Raises ``UpstreamError``."""
+        with self._explained():
+            async with asyncio.timeout(self._settings.upstream_idle_seconds):
+                response = await self._post(path, orjson.dumps(body))
+                try:
+                    return self._json(await _read_up_to(response, _MAX_BODY_BYTES))
+                finally:
+                    response.release()
+
     async def relay(self, path: str, body: bytes) -> Reply:
         """Posts ``body`` as it stands; the reply, once its status is known to be 200. No retries: the client that wrote
         the body has its own. Raises ``UpstreamError``."""

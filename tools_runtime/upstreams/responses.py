@@ -30,6 +30,9 @@ from tools_runtime.upstreams import (
 from tools_runtime.upstreams.http import ModelServer, Reply
 from tools_runtime.upstreams.responses_request import responses_body
 
+_COUNTED = ("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text")
+"""What of a request OpenAI's ``/responses/input_tokens`` takes."""
+
 _LAST_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 
 
@@ -57,6 +60,15 @@ class Responses:
                     raise self._server.invalid("an event of an unexpected shape.") from error
         if not reader.finished:
             raise self._server.failure("ended its stream before the response was complete.", "upstream_disconnected")
+
+    async def count(self, prompt: Prompt) -> int:
+        """The tokens of the prompt, by the server's ``/responses/input_tokens``. Raises ``UpstreamError``."""
+        body = {name: value for name, value in responses_body(prompt).items() if name in _COUNTED}
+        reply = await self._server.post("/responses/input_tokens", body)
+        try:
+            return int(reply["input_tokens"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._server.invalid("a count of an unexpected shape.") from error
 
     async def relay(self, path: str, body: bytes) -> Reply:
         return await self._server.relay(path, body)
