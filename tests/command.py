@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tools_runtime.settings import PREFIX
@@ -31,13 +31,22 @@ def run(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]
 
 
 @contextlib.contextmanager
-def serving(log: Path, **settings: object) -> Iterator[str]:
-    """A server on a free port: its address. It has ended, by a signal, when the context is left."""
+def serving(
+    log: Path,
+    command: Sequence[str] = (*COMMAND, "serve"),
+    variables: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Iterator[str]:
+    """A server on a free port: its address. It has ended, by a signal, when the context is left. ``variables`` are for
+    its environment beside the settings."""
     url = f"http://127.0.0.1:{(port := _free_port())}"
     with (
         log.open("w") as output,
         subprocess.Popen(
-            [*COMMAND, "serve"], env=environment(port=port, **settings), stdout=output, stderr=subprocess.STDOUT
+            command,
+            env=environment(port=port, **settings) | dict(variables or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         try:
