@@ -14,7 +14,7 @@ from tools_runtime.retrieval import Embedder, Matrix, Models, Reader, Reranker
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.faiss import FaissIndex, IndexShape
 from tools_runtime.retrieval.index import SearchIndex
-from tools_runtime.retrieval.ingestion import Ingestor
+from tools_runtime.retrieval.ingestion import IngestLimits, Ingestor, Pipeline
 from tools_runtime.retrieval.keywords import TantivyIndex
 from tools_runtime.retrieval.library import Library, Stores
 from tools_runtime.retrieval.passages import Passages
@@ -28,11 +28,13 @@ from tools_runtime.stores.changes import ChangeLog
 from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.jobs import JobStore
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
 
 OWNER = "default"
+INGEST = IngestLimits(retry_seconds=0.01, lease_seconds=1, poll_seconds=0.05)
 ANIMALS = {
     "cats.txt": "The house cat is a small carnivore. Cats purr, sleep most of the day and hunt mice.",
     "planes.md": "# Aircraft\n\nA jet engine burns kerosene. The wings give lift when air flows over them.",
@@ -60,7 +62,12 @@ class WordCounts:
 
 @asynccontextmanager
 async def library(
-    folder: Path, embedder: Embedder, *, reader: Reader | None = None, reranker: Reranker | None = None
+    folder: Path,
+    embedder: Embedder,
+    *,
+    reader: Reader | None = None,
+    reranker: Reranker | None = None,
+    limits: IngestLimits = INGEST,
 ) -> AsyncIterator[Library]:
     """A library whose database and blobs lie in ``folder``; a second one on the same folder is a restart."""
     database = Database(f"sqlite:///{folder}/library.db")
@@ -71,7 +78,9 @@ async def library(
     index = search_index(database, workspace.folder, embedder.model)
     passages = Passages(ChunkStore(database), embedding_model=embedder.model)
     reader = reader or SubprocessReader(ReadLimits(seconds=60))
-    ingestor = Ingestor(files, members, passages, reader, Chunker(max_tokens=100_000), embedder)
+    jobs = JobStore(database, worker=workspace.worker, lease_seconds=limits.lease_seconds)
+    pipeline = Pipeline(reader, Chunker(max_tokens=100_000), embedder)
+    ingestor = Ingestor(files, jobs, passages, pipeline, limits)
     stores = Stores(files, VectorStoreStore(database), members)
     shelf = Library(stores, index, passages, ingestor, Models(embedder, reranker))
     await shelf.start()

@@ -48,7 +48,7 @@ from tools_runtime.retrieval.embeddings_server import EmbeddingsServer
 from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex, IndexShape
 from tools_runtime.retrieval.index import SearchIndex
-from tools_runtime.retrieval.ingestion import Ingestor
+from tools_runtime.retrieval.ingestion import IngestLimits, Ingestor, Pipeline
 from tools_runtime.retrieval.keywords import TantivyIndex
 from tools_runtime.retrieval.library import Library, Stores
 from tools_runtime.retrieval.passages import Passages
@@ -74,6 +74,7 @@ from tools_runtime.stores.containers import ContainerStore
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
+from tools_runtime.stores.jobs import JobStore
 from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.seal import Seal
 from tools_runtime.stores.uploads import UploadStore
@@ -221,7 +222,9 @@ async def _library(settings: Settings, database: Database, reader: Reader, stack
     index = _index(settings, database, workspace, embedder.model)
     passages = Passages(ChunkStore(database), embedding_model=embedder.model)
     chunker = Chunker(max_tokens=settings.max_file_tokens)
-    ingestor = Ingestor(file_store, members, passages, reader, chunker, embedder)
+    limits = _ingest_limits(settings)
+    jobs = JobStore(database, worker=workspace.worker, lease_seconds=limits.lease_seconds)
+    ingestor = Ingestor(file_store, jobs, passages, Pipeline(reader, chunker, embedder), limits)
     models = Models(embedder)
     if settings.reranker_model is not None:
         reranker = CrossEncoderReranker(settings.reranker_model)
@@ -242,6 +245,16 @@ def _embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
     model = SentenceTransformerEmbedder(settings.embedding_model)
     stack.callback(model.close)
     return model
+
+
+def _ingest_limits(settings: Settings) -> IngestLimits:
+    return IngestLimits(
+        files=settings.ingest_files,
+        attempts=settings.ingest_attempts,
+        retry_seconds=settings.ingest_retry_seconds,
+        batch_texts=settings.ingest_batch_texts,
+        lease_seconds=settings.ingest_lease_seconds,
+    )
 
 
 def _index(settings: Settings, database: Database, workspace: Workspace, embedding_model: str) -> SearchIndex:

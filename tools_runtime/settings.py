@@ -179,6 +179,16 @@ class Settings(BaseSettings):
     """How often a process looks for what others changed in the database."""
     rewrite_seconds: float = 15
     """For the model that rewrites a query where ``rewrite_query`` asks for it; then it is searched as it was."""
+    ingest_files: int = Field(default=4, ge=1)
+    """Files that a process reads and embeds at a time; bounds its memory."""
+    ingest_batch_texts: int = Field(default=32, ge=1)
+    """Chunks, of several files, in one call of the embedding model."""
+    ingest_attempts: int = Field(default=3, ge=1)
+    """How often a file is tried if what fails may pass; then it is ``failed``."""
+    ingest_retry_seconds: float = Field(default=2, ge=0)
+    """Before the second attempt; doubled before each further one."""
+    ingest_lease_seconds: float = Field(default=30, ge=1)
+    """After which the files of a process that does not show itself are taken over by others."""
     max_file_bytes: int = 512 * 2**20
     """Of one uploaded file."""
     max_upload_bytes: int = 8 * 2**30

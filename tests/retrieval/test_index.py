@@ -54,7 +54,7 @@ class Shelf:
             NewChunk(text, n, n + 1, None, None, 1, vector.astype(np.float16).tobytes())
             for n, (text, vector) in enumerate(zip(texts, vectors, strict=True))
         ]
-        assert await self.chunks.complete(member, new, embedding_model=MODEL, usage_bytes=1)
+        assert await self.chunks.complete(member, None, new, embedding_model=MODEL)
         return file
 
 

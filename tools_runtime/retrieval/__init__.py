@@ -181,6 +181,10 @@ class KeywordIndex(Protocol):
         """Begins anew with what was committed last, after a change that failed."""
         ...
 
+    def close(self) -> None:
+        """Ends all changes."""
+        ...
+
     def search(self, query: str, wanted: Keys | None, limit: int) -> list[int]:
         """The ``limit`` chunks that fit the query's words best, best first; of the wanted files, or of all."""
         ...

@@ -78,6 +78,7 @@ class SearchIndex:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.to_thread(self._keywords.close)
 
     async def sync(self) -> None:
         """Brings the indexes up to date."""

@@ -4,76 +4,155 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tools_runtime.retrieval import Embedder, Reader, Unreadable
+from tools_runtime.retrieval.batching import EmbeddingQueue
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.stores import VectorStoreFile
 from tools_runtime.stores.files import FileStore
-from tools_runtime.stores.vector_store_files import VectorStoreFileStore
-
-_WORKERS = 2
-"""Two: one file can be read while another is embedded."""
+from tools_runtime.stores.jobs import Job, JobStore
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class IngestLimits:
+    """``files`` are in work at a time; each has ``attempts``, with pauses between them that grow from ``retry_seconds``
+    on; ``batch_texts`` go to the embedding model in one call; a lease is renewed three times in ``lease_seconds``."""
+
+    files: int = 4
+    attempts: int = 3
+    retry_seconds: float = 2
+    batch_texts: int = 32
+    lease_seconds: float = 30
+    poll_seconds: float = 1
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What turns a file into chunks."""
+
+    reader: Reader
+    chunker: Chunker
+    embedder: Embedder
+
+
 class Ingestor:
-    """Turns files in progress into passages. The database's rows are the queue: what a crash or a stop interrupts is
-    still ``in_progress`` there, and ``start`` begins it again."""
+    """Turns files in progress into passages. The database's rows are the queue, shared by all processes; each leases
+    what it works on. What a crash interrupts is taken over when its lease ends, or at once by the next process in the
+    same folder; what a stop interrupts is given back."""
 
     def __init__(
-        self,
-        files: FileStore,
-        members: VectorStoreFileStore,
-        passages: Passages,
-        reader: Reader,
-        chunker: Chunker,
-        embedder: Embedder,
+        self, files: FileStore, jobs: JobStore, passages: Passages, pipeline: Pipeline, limits: IngestLimits
     ) -> None:
         self._files = files
-        self._members = members
+        self._jobs = jobs
         self._passages = passages
-        self._reader = reader
-        self._chunker = chunker
-        self._embedder = embedder
-        self._waiting: asyncio.Queue[VectorStoreFile] = asyncio.Queue()
-        self._workers: list[asyncio.Task[None]] = []
+        self._reader, self._chunker = pipeline.reader, pipeline.chunker
+        self._model = pipeline.embedder.model
+        self._embedding = EmbeddingQueue(pipeline.embedder, batch_texts=limits.batch_texts)
+        self._limits = limits
+        self._free = asyncio.Semaphore(limits.files)
+        self._more = asyncio.Event()
+        self._working: dict[int, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begins the work, with what was left undone."""
-        self.submit(await self._members.jobs(self._embedder.model))
-        self._workers = [asyncio.create_task(self._work()) for _ in range(_WORKERS)]
+        await self._jobs.recover(self._model)
+        self._free = asyncio.Semaphore(self._limits.files)
+        self._embedding.start()
+        self._tasks = [asyncio.create_task(self._dispatch()), asyncio.create_task(self._hold())]
 
     async def stop(self) -> None:
         """Ends the work at once; nothing is half done."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        keys = [*self._working]
+        tasks = [*self._tasks, *self._working.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._embedding.stop()
+        await self._jobs.release(keys)
 
-    def submit(self, members: Iterable[VectorStoreFile]) -> None:
-        """Queues files that are ``in_progress``."""
-        for member in members:
-            self._waiting.put_nowait(member)
+    def notify(self) -> None:
+        """Says that there are new jobs; those of other processes are found in time."""
+        self._more.set()
 
-    async def _work(self) -> None:
+    async def _dispatch(self) -> None:
+        store = ""
         while True:
-            member = await self._waiting.get()
+            await self._free.acquire()
+            job = await self._next(store)
+            store = job.file.vector_store_id
+            task = asyncio.create_task(self._do(job))
+            self._working[job.file.key] = task
+            task.add_done_callback(lambda _, key=job.file.key: self._done(key))  # type: ignore[misc]
+
+    async def _next(self, after: str) -> Job:
+        while True:
+            self._more.clear()
             try:
-                await self._ingest(member)
-            except Unreadable as error:
-                await self._members.fail(member, error.code, str(error))
+                job = await self._jobs.claim(after)
             except Exception:
-                _log.exception("ingesting %s failed", member.file_id)
-                await self._members.fail(member, "server_error", "The file could not be processed.")
+                _log.exception("no job can be had from the database; it is tried again")
+                job = None
+            if job is not None:
+                return job
+            try:
+                async with asyncio.timeout(self._limits.poll_seconds):
+                    await self._more.wait()
+            except TimeoutError:
+                pass
+
+    def _done(self, key: int) -> None:
+        self._working.pop(key, None)
+        self._free.release()
+
+    async def _hold(self) -> None:
+        """Renews the leases, and ends the work on jobs that are no longer wanted."""
+        while True:
+            await asyncio.sleep(self._limits.lease_seconds / 3)
+            keys = {*self._working}
+            try:
+                lost = keys - await self._jobs.renew(keys) if keys else set()
+            except Exception:
+                _log.exception("leases cannot be renewed; it is tried again")
+                continue
+            for key in lost & self._working.keys():
+                self._working[key].cancel()
+
+    async def _do(self, job: Job) -> None:
+        try:
+            await self._attempt(job)
+        except Exception:
+            # The database refuses: the job stays as it is, and is free again when its lease ends.
+            _log.exception("the outcome of %s cannot be noted", job.file.file_id)
+
+    async def _attempt(self, job: Job) -> None:
+        file, limits = job.file, self._limits
+        try:
+            if job.attempts > limits.attempts:  # the process died each time
+                await self._jobs.fail(file, "server_error", "Processing the file was interrupted too often.")
+                return
+            await self._ingest(file)
+        except Unreadable as error:
+            await self._jobs.fail(file, error.code, str(error))
+        except Exception as error:
+            _log.exception("attempt %d at %s failed", job.attempts, file.file_id)
+            if job.attempts < limits.attempts:
+                pause = limits.retry_seconds * 2 ** (job.attempts - 1)
+                await self._jobs.retry(file, f"{type(error).__name__}: {error}"[:1000], pause)
+            else:
+                await self._jobs.fail(file, "server_error", "The file could not be processed.")
 
     async def _ingest(self, member: VectorStoreFile) -> None:
-        current = await self._members.get(member.owner, member.vector_store_id, member.file_id)
         file = await self._files.get(member.owner, member.file_id)
-        if file is None or current is None or current.key != member.key or current.status != "in_progress":
-            return  # deleted, replaced or cancelled while it waited
+        if file is None:  # deleted or expired meanwhile
+            await self._jobs.fail(member, "server_error", "The file is no longer there.")
+            return
         document = await self._reader.read(self._files.path(file), file.filename)
         pieces = await asyncio.to_thread(self._chunker.split, document, member.chunk_tokens, member.overlap_tokens)
-        matrices = await self._embedder.passages([piece.text for piece in pieces])
-        await self._passages.add(member, pieces, matrices)
+        matrices = await self._embedding.passages([piece.text for piece in pieces])
+        await self._passages.add(member, self._jobs.worker, pieces, matrices)

@@ -82,8 +82,12 @@ class TantivyIndex:
 
     def reopen(self) -> None:
         """Begins anew with what was committed last, after a change that failed."""
-        del self._writer
+        self.close()
         self._open()
+
+    def close(self) -> None:
+        """Lets another have the folder. What was not committed is given up."""
+        vars(self).pop("_writer", None)  # it is missing where opening failed
 
     def search(self, query: str, wanted: Keys | None, limit: int) -> list[int]:
         """The ``limit`` chunks that fit the query's words best, best first; of the wanted files, or of all."""

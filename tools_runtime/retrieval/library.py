@@ -87,15 +87,15 @@ class Library:
         is expired."""
         await self.require(owner, [store_id], "vector_store_id")
         members, _ = await self.members.attach(owner, store_id, [attachment])
-        self._ingestor.submit(members)
+        self._ingestor.notify()
         return members[0]
 
     async def attach_batch(self, owner: str, store_id: str, attachments: Sequence[Attachment]) -> FileBatch:
         """Puts several files into a vector store, as a batch. Raises ``ApiError`` for what does not exist or is
         expired, and then adds none."""
         await self.require(owner, [store_id], "vector_store_id")
-        members, batch = await self.members.attach(owner, store_id, attachments, batch=True)
-        self._ingestor.submit(members)
+        _, batch = await self.members.attach(owner, store_id, attachments, batch=True)
+        self._ingestor.notify()
         assert batch is not None
         return batch
 

@@ -20,15 +20,16 @@ class Passages:
         self._chunks = chunks
         self._model = embedding_model
 
-    async def add(self, member: VectorStoreFile, pieces: Sequence[Piece], matrices: Sequence[Matrix]) -> None:
+    async def add(
+        self, member: VectorStoreFile, worker: str, pieces: Sequence[Piece], matrices: Sequence[Matrix]
+    ) -> None:
         """Makes a file searchable, and ``completed``, unless it is no longer wanted."""
         stored = [matrix.astype(STORED) for matrix in matrices]
         new = [
             NewChunk(piece.text, piece.start, piece.end, piece.page, piece.heading, len(matrix), matrix.tobytes())
             for piece, matrix in zip(pieces, stored, strict=True)
         ]
-        size = sum(len(chunk.text.encode()) + len(chunk.vectors) for chunk in new)
-        await self._chunks.complete(member, new, embedding_model=self._model, usage_bytes=size)
+        await self._chunks.complete(member, worker, new, embedding_model=self._model)
 
     async def best(self, owner: str, ranked: Sequence[tuple[int, float]], limit: int) -> list[Passage]:
         """The best ``limit`` of the ranked chunks, given by key and score, that are still there and tell something

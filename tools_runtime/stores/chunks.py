@@ -25,23 +25,26 @@ class ChunkStore:
         self._database = database
 
     async def complete(
-        self, member: VectorStoreFile, new: Sequence[NewChunk], *, embedding_model: str, usage_bytes: int
+        self, member: VectorStoreFile, worker: str | None, new: Sequence[NewChunk], *, embedding_model: str
     ) -> bool:
         """Stores a file's chunks and vectors and sets it ``completed``, in one transaction. False, and nothing is
-        stored, when the file is no longer a job (deleted or cancelled meanwhile)."""
+        stored, when the file is no longer this worker's job (deleted, cancelled or taken over meanwhile)."""
         place = {"owner": member.owner, "file_key": member.key}
         done = {
             "status": "completed",
-            "usage_bytes": usage_bytes,
+            "usage_bytes": sum(len(chunk.text.encode()) + len(chunk.vectors) for chunk in new),
             "embedding_model": embedding_model,
             "version": secrets.randbits(63),
             "error_code": None,
             "error_message": None,
+            "worker": None,
+            "lease_until": None,
         }
 
         def work(connection: Connection) -> bool:
             job = _FILE.owner == member.owner, _FILE.key == member.key, _FILE.status == "in_progress"
-            if not connection.execute(update(vector_store_files).where(*job).values(**done)).rowcount:
+            mine = _FILE.worker.is_(None) if worker is None else _FILE.worker == worker
+            if not connection.execute(update(vector_store_files).where(*job, mine).values(**done)).rowcount:
                 return False
             _replace(connection, place, new)
             note(connection, [member.key])

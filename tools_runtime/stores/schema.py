@@ -145,10 +145,17 @@ vector_store_files = Table(
     Column("usage_bytes", BigInteger, nullable=False),
     Column("embedding_model", Text),
     Column("version", BigInteger),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("attempt_error", Text),
     UniqueConstraint("vector_store_id", "file_id"),
+    Index("ix_vector_store_files_jobs", "status", "vector_store_id", "key"),
     sqlite_autoincrement=True,
 )
-"""A row in status ``in_progress`` is the ingestion job itself: whatever is found in it at start is done again.
+"""A row in status ``in_progress`` is the ingestion job itself: ``worker`` does it until ``lease_until`` (in seconds
+since 1970); without a worker, it is not tried before. ``attempts`` counts how often it was begun, ``attempt_error`` is
+why it failed last.
 ``version`` is a random number that each completion gives anew: what an index kept on disk knows of a file is true as
 long as it knows the same one."""
 

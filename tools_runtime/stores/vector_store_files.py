@@ -14,7 +14,6 @@ from tools_runtime.stores import (
     Attachment,
     Attributes,
     Cursor,
-    ErrorCode,
     FileBatch,
     FileCounts,
     FileStatus,
@@ -34,7 +33,7 @@ _MANY = 500
 
 
 class VectorStoreFileStore:
-    """The files of vector stores. A row in status ``in_progress`` is a job that ``retrieval.ingestion`` does."""
+    """The files of vector stores. A row in status ``in_progress`` is a job; see ``jobs``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,7 +61,7 @@ class VectorStoreFileStore:
                 connection.execute(
                     insert(vector_store_files), vars(one) | place | {"status": "in_progress", "usage_bytes": 0}
                 )
-            added = [_member(row) for row in connection.execute(_members(owner).where(*inside).order_by(_TABLE.key))]
+            added = [member(row) for row in connection.execute(_members(owner).where(*inside).order_by(_TABLE.key))]
             made = None if batch_id is None else _batch(connection, owner, store_id, batch_id)
             return added, made
 
@@ -73,7 +72,7 @@ class VectorStoreFileStore:
 
         def work(connection: Connection) -> VectorStoreFile | None:
             row = connection.execute(query).one_or_none()
-            return None if row is None else _member(row)
+            return None if row is None else member(row)
 
         return await self._database.read(work)
 
@@ -94,7 +93,7 @@ class VectorStoreFileStore:
             query = query.where(_TABLE.batch_id == batch_id)
 
         def work(connection: Connection) -> Page[VectorStoreFile]:
-            return as_page(*page(connection, query, _TABLE.key, _TABLE.file_id, cursor), _member, lambda m: m.file_id)
+            return as_page(*page(connection, query, _TABLE.key, _TABLE.file_id, cursor), member, lambda m: m.file_id)
 
         return await self._database.read(work)
 
@@ -111,7 +110,7 @@ class VectorStoreFileStore:
             mine = update(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key)
             connection.execute(mine, {"attributes": attributes})
             note(connection, [row.key])
-            return _member(connection.execute(query).one())
+            return member(connection.execute(query).one())
 
         return await self._database.write(work)
 
@@ -156,26 +155,6 @@ class VectorStoreFileStore:
 
         return await self._database.read(work)
 
-    async def jobs(self, embedding_model: str) -> list[VectorStoreFile]:
-        """The files of all owners that are still to be read, oldest first. Files embedded by another model than
-        ``embedding_model`` are put back among them. For start-up."""
-
-        def work(connection: Connection) -> list[VectorStoreFile]:
-            foreign = _TABLE.status == "completed", _TABLE.embedding_model != embedding_model
-            note(connection, [*connection.scalars(select(_TABLE.key).where(*foreign))])
-            connection.execute(update(vector_store_files).where(*foreign).values(status="in_progress", usage_bytes=0))
-            query = select(vector_store_files).where(_TABLE.status == "in_progress").order_by(_TABLE.key)
-            return [_member(row) for row in connection.execute(query)]
-
-        return await self._database.write(work)
-
-    async def fail(self, member: VectorStoreFile, code: ErrorCode, message: str) -> None:
-        """Notes that a file cannot be read, and why. Does nothing when it is no longer a job."""
-        mine = _TABLE.owner == member.owner, _TABLE.key == member.key, _TABLE.status == "in_progress"
-        query = update(vector_store_files).where(*mine)
-        query = query.values(status="failed", error_code=code, error_message=message)
-        await self._database.write(lambda connection: connection.execute(query).rowcount)
-
 
 def _require(connection: Connection, owner: str, store_id: str, file_ids: Sequence[str], param: str) -> None:
     owned = vector_stores.c.owner == owner, vector_stores.c.id == store_id
@@ -195,7 +174,8 @@ def _member_query(owner: str, store_id: str, file_id: str) -> Select[Any]:
     return _members(owner).where(_TABLE.vector_store_id == store_id, _TABLE.file_id == file_id)
 
 
-def _member(row: Row[Any]) -> VectorStoreFile:
+def member(row: Row[Any]) -> VectorStoreFile:
+    """A row of the table as a value."""
     names = VectorStoreFile.__dataclass_fields__
     return VectorStoreFile(**{name: value for name, value in row._mapping.items() if name in names})
 
