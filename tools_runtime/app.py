@@ -182,7 +182,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         default_threshold=settings.compact_tokens,
         summary_tokens=settings.compact_summary_tokens,
     )
-    rules = Rules(foreign_tools=settings.foreign_tools)
+    rules = Rules(settings.foreign_tools, settings.unknown_parameters)
     preparer = Preparer(history, upstreams, tools, loader, compactor, rules)
     engine = Engine(preparer, history, limits)
     stack.push_async_callback(engine.aclose)

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     foreign_tools: Literal["drop", "refuse"] = "drop"
     """What becomes of tools that neither this server, nor the client, nor the model server runs: they are left out, or
     the request is refused."""
+    unknown_parameters: Literal["ignore", "refuse"] = "ignore"
+    """What becomes of request fields that this server does not know: Responses servers are handed them and others are
+    not, or the request is refused."""
     upstream_connect_seconds: float = 10
     """For making a connection."""
     upstream_first_delta_seconds: float = 300

@@ -21,7 +21,6 @@ FUNCTION = {"type": "function", "name": "f"}
     ("body", "param", "code", "message"),
     [
         ({}, "input", "missing_required_parameter", "Missing required parameter: 'input'."),
-        ({"frequency": 1}, "frequency", "unknown_parameter", "Unknown parameter: 'frequency'."),
         (
             {"model": 5},
             "model",
@@ -75,7 +74,14 @@ FUNCTION = {"type": "function", "name": "f"}
         ({"metadata": {str(n): "b" for n in range(17)}}, "metadata", "invalid_value", None),
         ({"include": ["everything"]}, "include[0]", "invalid_value", None),
         ({"reasoning": {"effort": "heroic"}}, "reasoning.effort", "invalid_value", None),
-        ({"reasoning": {"effect": "high"}}, "reasoning.effect", "unknown_parameter", None),
+        ({"input": "x", "audio": {"voice": "ash"}}, "audio", "unsupported_parameter", None),
+        ({"input": "x", "modalities": ["text", "audio"]}, "modalities", "unsupported_parameter", None),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "input[0].content[0].type",
+            "invalid_value",
+            None,
+        ),
         ({"text": {"format": {"type": "yaml"}}}, "text.format.type", "invalid_value", None),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.name", "missing_required_parameter", None),
         ({"text": {"format": {}}}, "text.format.type", "missing_required_parameter", None),

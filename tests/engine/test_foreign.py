@@ -17,6 +17,7 @@ from harness.server import serving
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, InputImage, InputText
 from tools_runtime.protocol.prompt import NativeItem, PromptItem
+from tools_runtime.upstreams.scripted import ScriptedUpstream
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 HELLO = {"role": "user", "content": "hi"}
@@ -122,7 +123,7 @@ OTHERS: tuple[dict[str, Any], ...] = (
 
 async def shown(folder: Path, *items: dict[str, Any], native: tuple[str, ...] = ()) -> list[PromptItem]:
     """What the model server is shown of the items, but for the user's message at the end."""
-    async with harness(folder, [ANSWER], native_tools=native) as house:
+    async with harness(folder, ScriptedUpstream([ANSWER], native_tools=native)) as house:
         await house.reply(input=[*items, HELLO], tools=[PATCH, CRM])
         return list(house.upstream.prompts[0].items[:-1])
 
@@ -193,7 +194,9 @@ async def test_no_item_breaks_the_server(tmp_path: Path, campaign: Campaign) -> 
     for native in natives:
         (tmp_path / str(len(native))).mkdir()
         async with (
-            serving(tmp_path / str(len(native)), lambda prompt: ANSWER, native_tools=native) as served,
+            serving(
+                tmp_path / str(len(native)), ScriptedUpstream(lambda prompt: ANSWER, native_tools=native)
+            ) as served,
             aiohttp.ClientSession() as client,
         ):
             rounds = 0

@@ -10,6 +10,8 @@ from harness import harness
 from harness.scenarios import ANSWER, CODE, WEATHER, call
 from harness.tools import code_interpreter
 
+from tools_runtime.engine.prepare import Rules
+from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import CodeInterpreterCall, FunctionCall
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.upstreams import Finished
@@ -31,7 +33,10 @@ ECHOED = {
     "truncation": "auto",
     "metadata": {"a": "b"},
     "store": False,
-    "reasoning": {"effort": "high", "summary": "auto"},
+    "reasoning": {"effort": "high", "summary": "auto", "context": "all_turns", "mode": "pro"},
+    "prompt_cache_options": {"mode": "explicit", "ttl": "12h"},
+    "image": {"context_compression": "enabled"},
+    "access_programs": {"cyber": "standard"},
     "tool_choice": {"type": "function", "name": "weather"},
 }
 
@@ -131,3 +136,31 @@ async def test_a_call_that_was_cut_off_does_not_block_the_conversation(tmp_path:
         second = await house.reply(previous_response_id=first["id"], input="Go on.")
         assert second["status"] == "completed"
         assert not any(isinstance(item, FunctionCall) for item in house.upstream.prompts[1].items)
+
+
+# --- what is not known -----------------------------------------------------------------------------------------------
+
+UNKNOWN = {
+    "client_metadata": {"a": "b"},
+    "reasoning": {"depth": 3},
+    "text": {"tone": "dry"},
+    "stream_options": {"x": 1},
+}
+NAMES = ["client_metadata", "reasoning.depth", "text.tone", "stream_options.x"]
+
+
+async def test_parameters_that_are_not_known_are_accepted_and_left_to_the_model_server(tmp_path: Path) -> None:
+    async with harness(tmp_path, [ANSWER]) as house:
+        response = await house.reply(**UNKNOWN)
+        (prompt,) = house.upstream.prompts
+    assert response["status"] == "completed" and "client_metadata" not in response
+    assert list(prompt.request.unknown()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_or_they_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    top = name.split(".")[0]
+    async with harness(tmp_path, [ANSWER], rules=Rules(unknown_parameters="refuse")) as house:
+        with pytest.raises(ApiError) as raised:
+            await house.reply(**{top: UNKNOWN[top]})
+    assert (raised.value.param, raised.value.code) == (name, "unknown_parameter")

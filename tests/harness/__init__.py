@@ -15,7 +15,7 @@ from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.context import Contexts
-from tools_runtime.engine.prepare import Preparer
+from tools_runtime.engine.prepare import Preparer, Rules
 from tools_runtime.engine.run import Archive, Limits
 from tools_runtime.engine.service import Engine, Running
 from tools_runtime.engine.view import View
@@ -61,12 +61,12 @@ class Harness:
 @asynccontextmanager
 async def harness(
     folder: Path,
-    script: Script,
+    script: Script | ScriptedUpstream,
     tools: Sequence[HostedTool] = (),
     *,
     archive: Archive | None = None,
     loader: ContentLoader | None = None,
-    native_tools: Sequence[str] = (),
+    rules: Rules | None = None,
     **limits: float,
 ) -> AsyncIterator[Harness]:
     """An engine whose model plays ``script``. ``limits`` replace fields of ``LIMITS``."""
@@ -74,9 +74,9 @@ async def harness(
     await database.open()
     responses, conversations = ResponseStore(database), ConversationStore(database)
     history = StoredHistory(responses, conversations)
-    upstream = ScriptedUpstream(script, native_tools=native_tools)
+    upstream = script if isinstance(script, ScriptedUpstream) else ScriptedUpstream(script)
     compactor = Compactor(Seal(folder / "seal.key"), default_threshold=100_000, summary_tokens=500)
-    preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files(), compactor)
+    preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files(), compactor, rules)
     engine = Engine(preparer, archive or history, replace(LIMITS, **limits))  # type: ignore[arg-type]
     try:
         yield Harness(engine, Contexts(preparer), upstream, responses, conversations)

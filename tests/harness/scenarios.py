@@ -24,7 +24,7 @@ from tools_runtime.upstreams import (
     TextDelta,
     UpstreamError,
 )
-from tools_runtime.upstreams.scripted import Step
+from tools_runtime.upstreams.scripted import ScriptedUpstream, Step
 
 WEB = {"type": "web_search"}
 FILES = {"type": "file_search", "vector_store_ids": ["vs_1"]}
@@ -114,7 +114,8 @@ class Scenario:
     native_tools: Sequence[str] = ()
 
     def harness(self, folder: Path) -> AbstractAsyncContextManager[Harness]:
-        return harness(folder, self.turns, self.tools(), native_tools=self.native_tools, **self.limits)
+        upstream = ScriptedUpstream(self.turns, native_tools=self.native_tools)
+        return harness(folder, upstream, self.tools(), **self.limits)
 
 
 SCENARIOS = (

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 from harness import Harness, harness
 from tools_runtime.api import context, conversations, errors, responses
 from tools_runtime.tools import HostedTool
-from tools_runtime.upstreams.scripted import Script
+from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
 MAX_REQUEST_BYTES = 100_000
 
@@ -32,7 +32,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, script: Script, tools: Sequence[HostedTool] = (), **options: Any
+    folder: Path, script: Script | ScriptedUpstream, tools: Sequence[HostedTool] = (), **options: Any
 ) -> AsyncIterator[Served]:
     """Serves ``harness(folder, script, tools, **options)``."""
     async with harness(folder, script, tools, **options) as house:

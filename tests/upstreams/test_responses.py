@@ -149,6 +149,8 @@ async def test_options(server: FakeServer, responses: Make) -> None:
         "text": {"format": format, "verbosity": "low"},
         "truncation": "auto",
         "user": "u",
+        "prompt_cache_options": {"mode": "explicit"},
+        "a_field_that_is_not_known_here": [1],
     }
     include = ["reasoning.encrypted_content", "file_search_call.results"]
     request = same | {"include": include, "instructions": "not these", "max_output_tokens": 99}

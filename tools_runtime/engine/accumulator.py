@@ -26,7 +26,7 @@ from tools_runtime.protocol.events import (
     OutputItemDone,
     ResponseEvent,
 )
-from tools_runtime.protocol.response import IncompleteDetails, Response, ResponseError, Usage
+from tools_runtime.protocol.response import IncompleteDetails, Response, ResponseError, ToolUsage, Usage
 
 
 class ProtocolBreach(RuntimeError):
@@ -96,6 +96,7 @@ class Accumulator:
         final = self.response
         final.status = status
         final.usage = usage
+        final.tool_usage = ToolUsage.of(final.output)
         final.error = error
         final.incomplete_details = None if reason is None else IncompleteDetails(reason=reason)
         final.completed_at = int(time.time()) if status == "completed" else None

@@ -8,6 +8,9 @@ from tools_runtime.engine.toolbox import Toolbox
 from tools_runtime.protocol.response import Response
 from tools_runtime.tools import Scope
 
+_CACHE_OPTIONS = {"mode": "implicit", "ttl": "30m"}
+"""OpenAI's defaults."""
+
 
 def first_response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
     """The response as it begins: every parameter echoed, defaults filled in."""
@@ -20,6 +23,9 @@ def first_response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
         "parallel_tool_calls": request.parallel_tool_calls,
         "previous_response_id": request.previous_response_id,
         "prompt_cache_key": request.prompt_cache_key,
+        "prompt_cache_options": request.prompt_cache_options and _CACHE_OPTIONS | request.prompt_cache_options,
+        "image": request.image,
+        "access_programs": request.access_programs,
         "prompt_cache_retention": request.prompt_cache_retention,
         "safety_identifier": request.safety_identifier,
         "user": request.user,
@@ -34,15 +40,13 @@ def first_response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
         "truncation": request.truncation,
         "metadata": request.metadata,
     }
+    reasoning = request.reasoning.model_dump(mode="json", exclude_none=True) if request.reasoning else {}
     return Response(
         id=scope.response_id,
         created_at=int(time.time()),
         model=model,
         conversation={"id": request.conversation_id} if request.conversation_id else None,
-        reasoning={
-            "effort": request.reasoning.effort if request.reasoning else None,
-            "summary": request.reasoning.summary if request.reasoning else None,
-        },
+        reasoning={"effort": None, "summary": None} | reasoning,
         text={"format": request.text.format.wire(), "verbosity": request.text.verbosity or "medium"},
         tool_choice=choice if isinstance(choice, str) else choice.model_dump(mode="json", exclude_unset=True),
         tools=toolbox.echo,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -34,7 +35,9 @@ from tools_runtime.tools import HostedTool, Scope
 from tools_runtime.tools.sources import Sources
 from tools_runtime.upstreams import Upstream
 
-_UNSUPPORTED = ("background", "prompt", "moderation")
+logger = logging.getLogger(__name__)
+
+_UNSUPPORTED = ("background", "background_options", "prompt", "moderation", "audio")
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -118,6 +121,7 @@ class Rules:
     """What becomes of what this server does not know."""
 
     foreign_tools: ForeignRule = "drop"
+    unknown_parameters: Literal["ignore", "refuse"] = "ignore"
 
 
 class Preparer:
@@ -143,6 +147,7 @@ class Preparer:
     async def prepare(self, request: CreateResponse, owner: str) -> Prepared:
         """Raises ``ApiError`` for whatever is wrong with the request."""
         _refuse_unsupported(request)
+        self._judge_unknown(request)
         old = await self._old_items(request, owner)
         new = await self._new_items(request, owner)
         check_calls([*old, *new])
@@ -172,6 +177,12 @@ class Preparer:
             compactor=self._compactor,
             compacts=_triggers(request),
         )
+
+    def _judge_unknown(self, request: CreateResponse) -> None:
+        if name := next(request.unknown(), None):
+            if self._rules.unknown_parameters == "refuse":
+                raise ApiError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+            logger.info("parameters that are not known here: %.200s", ", ".join(request.unknown()))
 
     async def _old_items(self, request: CreateResponse, owner: str) -> list[Item]:
         stored: Sequence[bytes] | None = ()
@@ -251,6 +262,8 @@ def _refuse_unsupported(request: CreateResponse) -> None:
             raise ApiError(
                 f"Parameter '{name}' is not supported by this server.", param=name, code="unsupported_parameter"
             )
+    if any(modality != "text" for modality in request.modalities or ()):
+        raise ApiError("This server answers in text only.", param="modalities", code="unsupported_parameter")
     if request.previous_response_id is not None and request.conversation is not None:
         raise ApiError(
             "Mutually exclusive parameters: 'previous_response_id' and 'conversation'.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from tools_runtime.protocol.base import StrictWire
+from tools_runtime.protocol.base import OpenWire, StrictWire
 from tools_runtime.protocol.items import InputItem
 from tools_runtime.protocol.tools import Tool, ToolChoice
 
@@ -27,10 +28,12 @@ Metadata = Annotated[
 ]
 
 
-class ReasoningOptions(StrictWire):
+class ReasoningOptions(OpenWire):
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
+    context: Literal["auto", "current_turn", "all_turns"] | None = None
+    mode: Literal["standard", "pro"] | None = None
 
 
 class TextFormat(StrictWire):
@@ -55,12 +58,12 @@ class JsonSchemaFormat(StrictWire):
 Format = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Discriminator("type")]
 
 
-class TextOptions(StrictWire):
+class TextOptions(OpenWire):
     format: Format = Field(default_factory=TextFormat)
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class StreamOptions(StrictWire):
+class StreamOptions(OpenWire):
     include_obfuscation: bool = True
 
 
@@ -89,8 +92,8 @@ Conversation = Annotated[
 ]
 
 
-class CreateResponse(StrictWire):
-    """One request. A field that is not declared here is refused as ``Unknown parameter``."""
+class CreateResponse(OpenWire):
+    """One request. What becomes of fields that are not declared here is a setting (``unknown_parameters``)."""
 
     model: str | None = None
     input: Input = Field(default_factory=list)
@@ -122,9 +125,27 @@ class CreateResponse(StrictWire):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    image: dict[str, Any] | None = None
+    access_programs: dict[str, Any] | None = None
     # Refused by name in engine.prepare: they are declared so that the refusal says why.
     prompt: dict[str, Any] | None = None
     moderation: dict[str, Any] | None = None
+    background_options: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+
+    def unknown(self) -> Iterator[str]:
+        """The fields that were sent and are not declared, as a client would write them."""
+        parts: dict[str, OpenWire | None] = {
+            "": self,
+            "reasoning.": self.reasoning,
+            "text.": self.text,
+            "stream_options.": self.stream_options,
+        }
+        for place, part in parts.items():
+            for name in (part and part.model_extra) or ():
+                yield f"{place}{name}"
 
     @property
     def stored(self) -> bool:

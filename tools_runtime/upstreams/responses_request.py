@@ -29,6 +29,9 @@ _SAME = (
     "prompt_cache_key",
     "prompt_cache_retention",
     "service_tier",
+    "prompt_cache_options",
+    "image",
+    "access_programs",
 )
 """Request fields that are passed on as they are. Sent only when the client set them."""
 
@@ -56,6 +59,7 @@ def responses_body(prompt: Prompt) -> dict[str, Any]:
     """The body of a streaming request."""
     request = prompt.request
     body: dict[str, Any] = {
+        **(request.model_extra or {}),
         "model": prompt.model,
         "input": [wire for item in prompt.items if (wire := _input_item(item))],
         "stream": True,
