@@ -242,7 +242,7 @@ def _embedder(settings: Settings, stack: AsyncExitStack) -> Embedder:
         server = EmbeddingsServer(settings)
         stack.push_async_callback(server.aclose)
         return server
-    model = SentenceTransformerEmbedder(settings.embedding_model)
+    model = SentenceTransformerEmbedder(settings.embedding_model, settings.embedding_precision)
     stack.callback(model.close)
     return model
 

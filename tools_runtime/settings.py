@@ -154,6 +154,8 @@ class Settings(BaseSettings):
     embedding_model: str | None = None
     """A sentence-transformers model, by name or folder; without it the one that comes with the installation. With
     ``embedding_url``, the name of the server's model."""
+    embedding_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of a model in this process; ``auto`` is bfloat16 where the processor has it built in."""
     embedding_url: str | None = None
     """Base URL, ending in ``/v1``, of a server that is asked for embeddings in place of a model in this process."""
     embedding_key: SecretStr | None = None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+import numpy as np
+import pytest
+
+from tools_runtime.retrieval.sentence_transformer import Precision, SentenceTransformerEmbedder, is_half
 
 
 async def test_alike_texts_have_alike_vectors(embedder: SentenceTransformerEmbedder):
@@ -30,3 +33,34 @@ async def test_odd_texts(embedder: SentenceTransformerEmbedder):
     assert [len(matrix) for matrix in matrices][3:] == [1, 2]
     assert all(np.isfinite(matrix).all() and len(matrix) for matrix in matrices)
     assert await embedder.passages([]) == []
+
+
+async def test_half_the_precision_changes_no_vector_noticeably(embedder: SentenceTransformerEmbedder):
+    texts = ["The cat sleeps on the sofa.", "word " * 300, "Grüße — 日本"]
+    vectors = []
+    for precision in ("float32", "bfloat16"):
+        model = SentenceTransformerEmbedder(None, precision)
+        vectors.append(np.concatenate(await model.passages(texts)))
+        model.close()
+    whole, half = vectors
+    assert not np.array_equal(whole, half)
+    assert (whole * half).sum(axis=1).min() > 0.999
+    np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "expected"),
+    [
+        ("auto", "flags : fpu avx512f avx512_bf16 avx512_vnni", True),
+        ("auto", "Features : fp asimd bf16", True),
+        ("auto", "flags : fpu avx512f avx512_vnni", False),
+        ("auto", None, False),
+        ("float32", "flags : amx_bf16", False),
+        ("bfloat16", "flags : fpu", True),
+    ],
+)
+def test_the_processor_decides(tmp_path: Path, precision: Precision, flags: str | None, expected: bool):
+    processor = tmp_path / "cpuinfo"
+    if flags is not None:
+        processor.write_text(f"processor : 0\n{flags}\n")
+    assert is_half(precision, processor) == expected
