@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tools_runtime.settings import PREFIX
@@ -56,6 +56,24 @@ def serving(
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def killable(log: Path, **settings: object) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A server as by ``serving``, and what kills it without warning, as it must have been when the context is left."""
+    url = f"http://127.0.0.1:{(port := _free_port())}"
+    with (
+        log.open("a") as output,
+        subprocess.Popen(
+            [*COMMAND, "serve"], env=environment(port=port, **settings), stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            _wait_until_ready(url, process, log)
+            yield url, process.kill
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _free_port() -> int:
