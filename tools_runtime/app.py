@@ -23,6 +23,7 @@ from tools_runtime.api import (
     containers,
     context,
     conversations,
+    document,
     errors,
     files,
     health,
@@ -105,6 +106,7 @@ def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="tools-runtime", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
+    document.install(app)
     errors.install(app)
     return app
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import either, form_body, json_body
 from tools_runtime.api.files import download
 from tools_runtime.api.forms import form, too_large
 from tools_runtime.api.listing import Listing, page_body
@@ -25,7 +26,7 @@ def router(
     routes = APIRouter(prefix="/v1/containers/{container_id}/files", tags=["containers"])
     files = containers.files
 
-    @routes.post("")
+    @routes.post("", openapi_extra=either(form_body("file"), json_body(AddContainerFile)))
     async def create(container_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         if request.headers.get("content-type", "").startswith("multipart/form-data"):
             param = "file"

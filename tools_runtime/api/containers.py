@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.errors import not_found
@@ -21,7 +22,7 @@ def router(containers: Containers, load_file: uploads.LoadFile, disk_bytes: int,
     """``disk_bytes``: what the files of one container may have together."""
     routes = APIRouter(prefix="/v1/containers", tags=["containers"])
 
-    @routes.post("")
+    @routes.post("", openapi_extra=json_body(CreateContainer))
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateContainer, await read_body(request, max_request_bytes))
         minutes = body.expires_after.minutes if body.expires_after else None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 
 from tools_runtime import ids
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.hangup import unless_hung_up
 from tools_runtime.api.validation import parse_object, read_body, validate
 from tools_runtime.engine.context import Contexts
@@ -24,12 +25,12 @@ def router(contexts: Contexts, max_request_bytes: int) -> APIRouter:
         body.pop("personality", None)
         return validate(CreateResponse, body)
 
-    @routes.post("/input_tokens")
+    @routes.post("/input_tokens", openapi_extra=json_body(CreateResponse))
     async def input_tokens(request: Request, owner: Owner) -> dict[str, Any]:
         body = await parsed(request)
         return {"object": "response.input_tokens", "input_tokens": await contexts.count(body, owner)}
 
-    @routes.post("/compact")
+    @routes.post("/compact", openapi_extra=json_body(CreateResponse))
     async def compact(request: Request, owner: Owner) -> dict[str, Any]:
         body = await parsed(request)
         output, usage = await unless_hung_up(request, contexts.compact(body, owner))

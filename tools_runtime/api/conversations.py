@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, includes, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.engine.archive import stored
@@ -41,7 +42,7 @@ class AddItems(StrictWire):
 def router(conversations: ConversationStore, max_request_bytes: int) -> APIRouter:
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
-    @routes.post("")
+    @routes.post("", openapi_extra=json_body(CreateConversation))
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateConversation, await read_body(request, max_request_bytes))
         items = stored([complete(item) for item in body.items or []])
@@ -51,7 +52,7 @@ def router(conversations: ConversationStore, max_request_bytes: int) -> APIRoute
     async def retrieve(conversation_id: str, owner: Owner) -> dict[str, Any]:
         return _object(_found(await conversations.get(owner, conversation_id), conversation_id))
 
-    @routes.post("/{conversation_id}")
+    @routes.post("/{conversation_id}", openapi_extra=json_body(UpdateConversation))
     async def update(conversation_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(UpdateConversation, await read_body(request, max_request_bytes))
         return _object(_found(await conversations.update(owner, conversation_id, body.metadata), conversation_id))
@@ -67,7 +68,7 @@ def router(conversations: ConversationStore, max_request_bytes: int) -> APIRoute
 
 
 def _add_item_routes(routes: APIRouter, conversations: ConversationStore, max_request_bytes: int) -> None:
-    @routes.post("/{conversation_id}/items")
+    @routes.post("/{conversation_id}/items", openapi_extra=json_body(AddItems))
     async def add(conversation_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(AddItems, await read_body(request, max_request_bytes))
         items = [complete(item) for item in body.items]

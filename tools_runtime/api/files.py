@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import form_body
 from tools_runtime.api.forms import form, pieces, too_large
 from tools_runtime.api.listing import page_body
 from tools_runtime.api.validation import validate
@@ -58,7 +59,7 @@ def router(library: Library, max_file_bytes: int) -> APIRouter:
     routes = APIRouter(prefix="/v1/files", tags=["files"])
     files = library.files
 
-    @routes.post("")
+    @routes.post("", openapi_extra=form_body("file", FileForm))
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         async with form(request, "file", max_file_bytes) as (file, data):
             fields = validate(FileForm, data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 from typing import Annotated
 
 import orjson
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from tools_runtime.api import sse
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, includes, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.engine.service import Engine, Running
@@ -27,7 +27,7 @@ from tools_runtime.stores.responses import ResponseStore
 def router(engine: Engine, responses: ResponseStore, max_request_bytes: int) -> APIRouter:
     routes = APIRouter(prefix="/v1/responses", tags=["responses"])
 
-    @routes.post("", openapi_extra=_body_schema())
+    @routes.post("", openapi_extra=json_body(CreateResponse))
     async def create(request: Request, owner: Owner) -> Response:
         body = parse(CreateResponse, await read_body(request, max_request_bytes))
         view = View(body.include)
@@ -101,10 +101,3 @@ def _json(response: ResponseObject) -> Response:
 
 def _dumps(body: object) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
-
-
-@cache
-def _body_schema() -> dict[str, object]:
-    """The request's schema for the OpenAPI document; the body itself is parsed by hand, for OpenAI's error texts."""
-    schema = CreateResponse.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

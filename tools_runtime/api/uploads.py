@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import form_body, json_body
 from tools_runtime.api.files import display_name, file_object, lifetime
 from tools_runtime.api.forms import form, pieces, too_large
 from tools_runtime.api.validation import parse, read_body, validate
@@ -35,7 +36,7 @@ class _NoFields(StrictWire):
 def router(uploads: UploadStore, limits: UploadLimits) -> APIRouter:
     routes = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
-    @routes.post("")
+    @routes.post("", openapi_extra=json_body(CreateUpload))
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateUpload, await read_body(request, limits.body))
         if body.bytes > limits.upload:
@@ -44,7 +45,7 @@ def router(uploads: UploadStore, limits: UploadLimits) -> APIRouter:
         new = NewUpload(display_name(body.filename), body.purpose, body.bytes, seconds)
         return _object(await uploads.create(owner, new))
 
-    @routes.post("/{upload_id}/parts")
+    @routes.post("/{upload_id}/parts", openapi_extra=form_body("data"))
     async def add_part(upload_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         async with form(request, "data", limits.part) as (data, fields):
             validate(_NoFields, fields)
@@ -54,7 +55,7 @@ def router(uploads: UploadStore, limits: UploadLimits) -> APIRouter:
                 raise too_large("data", limits.part) from None
         return UploadPartObject(id=part.id, created_at=part.created_at, upload_id=part.upload_id).wire()
 
-    @routes.post("/{upload_id}/complete")
+    @routes.post("/{upload_id}/complete", openapi_extra=json_body(CompleteUpload))
     async def complete(upload_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CompleteUpload, await read_body(request, limits.body))
         return _object(*await uploads.complete(owner, upload_id, body.part_ids, body.md5))

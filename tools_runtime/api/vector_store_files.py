@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.api.vector_stores import attachment, counts_object
@@ -37,7 +38,7 @@ def router(library: Library, max_request_bytes: int) -> APIRouter:
 def _add_file_routes(routes: APIRouter, library: Library, max_request_bytes: int) -> None:
     members = library.members
 
-    @routes.post("/files")
+    @routes.post("/files", openapi_extra=json_body(AttachFile))
     async def attach(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(AttachFile, await read_body(request, max_request_bytes))
         return _object(await library.attach(owner, store_id, _attachment(body)))
@@ -55,7 +56,7 @@ def _add_file_routes(routes: APIRouter, library: Library, max_request_bytes: int
     async def retrieve(store_id: str, file_id: str, owner: Owner) -> dict[str, Any]:
         return _object(_found(await members.get(owner, store_id, file_id), file_id))
 
-    @routes.post("/files/{file_id}")
+    @routes.post("/files/{file_id}", openapi_extra=json_body(UpdateAttributes))
     async def update(store_id: str, file_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(UpdateAttributes, await read_body(request, max_request_bytes))
         return _object(_found(await members.set_attributes(owner, store_id, file_id, body.attributes or {}), file_id))
@@ -81,7 +82,7 @@ def _add_file_routes(routes: APIRouter, library: Library, max_request_bytes: int
 def _add_batch_routes(routes: APIRouter, library: Library, max_request_bytes: int) -> None:
     members = library.members
 
-    @routes.post("/file_batches")
+    @routes.post("/file_batches", openapi_extra=json_body(CreateFileBatch))
     async def create(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateFileBatch, await read_body(request, max_request_bytes))
         return _batch(await library.attach_batch(owner, store_id, _attachments(body)))

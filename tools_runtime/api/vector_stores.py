@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from tools_runtime.api.auth import Owner
+from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.errors import ApiError, not_found
@@ -35,7 +36,7 @@ def router(library: Library, rewriter: QueryRewriter, max_request_bytes: int) ->
     routes = APIRouter(prefix="/v1/vector_stores", tags=["vector stores"])
     stores = library.stores
 
-    @routes.post("")
+    @routes.post("", openapi_extra=json_body(CreateVectorStore))
     async def create(request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(CreateVectorStore, await read_body(request, max_request_bytes))
         new = NewVectorStore(
@@ -56,7 +57,7 @@ def router(library: Library, rewriter: QueryRewriter, max_request_bytes: int) ->
     async def retrieve(store_id: str, owner: Owner) -> dict[str, Any]:
         return _object(_found(await stores.get(owner, store_id), store_id))
 
-    @routes.post("/{store_id}")
+    @routes.post("/{store_id}", openapi_extra=json_body(UpdateVectorStore))
     async def update(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(UpdateVectorStore, await read_body(request, max_request_bytes))
         if "expires_after" in body.model_fields_set:
@@ -74,7 +75,7 @@ def router(library: Library, rewriter: QueryRewriter, max_request_bytes: int) ->
 
 
 def _add_search(routes: APIRouter, library: Library, rewriter: QueryRewriter, max_request_bytes: int) -> None:
-    @routes.post("/{store_id}/search")
+    @routes.post("/{store_id}/search", openapi_extra=json_body(SearchVectorStore))
     async def search(store_id: str, request: Request, owner: Owner) -> dict[str, Any]:
         body = parse(SearchVectorStore, await read_body(request, max_request_bytes))
         queries = _queries(body)
