@@ -18,6 +18,7 @@ from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
 from tools_runtime import __version__, ids
 from tools_runtime.api import (
+    auth,
     chat_completions,
     container_files,
     containers,
@@ -108,6 +109,7 @@ def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
     app = FastAPI(title="tools-runtime", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
     document.install(app)
     errors.install(app)
+    auth.install(app, auth.Keyring(settings.api_keys))
     return app
 
 

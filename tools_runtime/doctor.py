@@ -48,7 +48,7 @@ class Check:
 async def examine(settings: Settings) -> list[Check]:
     """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
     sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
-    return [sandbox, *upstreams, search, _embedder(settings), _data(settings.data)]
+    return [sandbox, *upstreams, search, _embedder(settings), _keys(settings), _data(settings.data)]
 
 
 def table(checks: Sequence[Check]) -> Table:
@@ -156,6 +156,13 @@ def _embedder(settings: Settings) -> Check:
     if find_spec("sentence_transformers") is None:
         return Check(name, "failed", "the package sentence-transformers is not installed")
     return Check(name, "ok", f"{settings.embedding_model or PACKAGED}, loaded when first used")
+
+
+def _keys(settings: Settings) -> Check:
+    name = "API keys"
+    if not settings.api_keys:
+        return Check(name, "off", f"none: whoever reaches {settings.host} may use the server")
+    return Check(name, "ok", f"{len(settings.api_keys)}")
 
 
 def _data(folder: Path) -> Check:

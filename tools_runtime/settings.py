@@ -49,9 +49,12 @@ class Settings(BaseSettings):
 
     # Server
     host: str = "127.0.0.1"
-    """Address to listen on. There are no keys yet: whoever reaches it may use it."""
+    """Address to listen on. Without ``api_keys``, whoever reaches it may use it."""
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free one."""
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """Keys that clients may use, each as ``name:key``. What is made with a key belongs to its name and is not there for
+    others; a name may have several keys."""
     data: Path = Path("indexes")
     """Folder of the database, the uploaded files and the index; made if missing."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -286,6 +289,16 @@ class Settings(BaseSettings):
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _named_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        pairs = [key.get_secret_value().partition(":") for key in keys]
+        if not all(name.strip() and key.strip() for name, _, key in pairs):
+            raise ValueError("each must have the form name:key")
+        if len({key for _, _, key in pairs}) < len(pairs):
+            raise ValueError("a key stands there twice")
+        return keys
 
     @model_validator(mode="after")
     def _embedding_model_named(self) -> Settings:
