@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import campaigns
+import hypothesis
 import pytest
 import stack
 from harness import recorded
 
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+
+# On a busy machine making the input takes long, and that says nothing about what is tested.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

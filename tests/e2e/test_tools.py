@@ -254,7 +254,7 @@ def _data_url(media_type: str, data: bytes) -> str:
         ),
         ({"previous_response_id": "resp_none"}, 400, "previous_response_id"),
         ({"conversation": "conv_none"}, 404, "conversation"),
-        ({"tools": [{"type": "teleport"}]}, 400, "tools[0].type"),
+        ({"tools": [{"name": "teleport"}]}, 400, "tools[0].type"),
         (
             {"tools": [{"type": "web_search", "filters": {"allowed_domains": ["https://a.org"]}}]},
             400,
