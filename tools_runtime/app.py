@@ -33,8 +33,10 @@ from tools_runtime.api import (
     uploads,
     vector_store_files,
     vector_stores,
+    websocket,
 )
 from tools_runtime.api.uploads import UploadLimits
+from tools_runtime.api.websocket import SocketLimits
 from tools_runtime.engine.archive import StoredHistory
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
@@ -133,6 +135,7 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     limit = settings.max_request_bytes
     app.include_router(context.router(services.contexts, limit))
     app.include_router(responses.router(services.engine, services.responses, limit))
+    app.include_router(websocket.router(services.engine, _socket_limits(settings)))
     app.include_router(conversations.router(services.conversations, limit))
     app.include_router(chat_completions.router(services.upstreams, limit))
     app.include_router(models.router(services.upstreams))
@@ -146,6 +149,18 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(containers.router(services.containers, load, disk, limit))
     app.include_router(container_files.router(services.containers, load, disk, limit))
     app.include_router(health.router(services.search.states))
+
+
+def _socket_limits(settings: Settings) -> SocketLimits:
+    return SocketLimits(
+        seconds=settings.websocket_seconds,
+        running=settings.websocket_running,
+        lanes=settings.websocket_lanes,
+        waiting=settings.websocket_waiting,
+        waiting_bytes=settings.max_request_bytes,
+        stall_seconds=settings.websocket_stall_seconds,
+        origins=settings.allowed_origins,
+    )
 
 
 async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -> _Services:

@@ -49,6 +49,8 @@ def serve() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
+        ws_max_size=settings.max_request_bytes,
+        ws_ping_timeout=settings.websocket_stall_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 

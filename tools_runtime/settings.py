@@ -61,6 +61,18 @@ class Settings(BaseSettings):
     """Of this server's own loggers; those of libraries say warnings and errors only."""
     max_request_bytes: int = 64 * 2**20
     """Of a JSON body. File uploads have ``max_file_bytes``."""
+    websocket_seconds: float = Field(default=3600, gt=0)
+    """For one WebSocket connection; OpenAI's limit."""
+    websocket_running: int = Field(default=16, ge=1)
+    """Responses of one connection that run at a time; OpenAI's limit."""
+    websocket_lanes: int = Field(default=32, ge=1)
+    """Different ``stream_id``s of one connection; OpenAI's limit."""
+    websocket_waiting: int = Field(default=64, ge=1)
+    """Requests of one connection that wait for their turn."""
+    websocket_stall_seconds: float = Field(default=120, gt=0)
+    """For which a client that does not read is waited for; then its connection is closed."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of web pages (``https://example.com``) that may open WebSockets; other pages may not."""
     shutdown_seconds: int = Field(default=10, ge=0)
     """How long requests that still run may take to end when the server is asked to stop."""
 
@@ -284,7 +296,12 @@ class Settings(BaseSettings):
     container files; without it, ``data:`` URLs."""
 
     @field_validator(
-        "upstream_native_tools", "search_backends", "fetch_allow", "sandbox_allowed_domains", mode="before"
+        "allowed_origins",
+        "upstream_native_tools",
+        "search_backends",
+        "fetch_allow",
+        "sandbox_allowed_domains",
+        mode="before",
     )
     @classmethod
     def _comma_separated(cls, value: object) -> object:

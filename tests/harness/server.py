@@ -14,11 +14,13 @@ from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from harness import Harness, harness
-from tools_runtime.api import context, conversations, errors, responses
+from tools_runtime.api import context, conversations, errors, responses, websocket
+from tools_runtime.api.websocket import SocketLimits
 from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
 MAX_REQUEST_BYTES = 100_000
+SOCKET = SocketLimits(seconds=60, running=16, lanes=32, waiting=64, waiting_bytes=MAX_REQUEST_BYTES, stall_seconds=30)
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,20 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, script: Script | ScriptedUpstream, tools: Sequence[HostedTool] = (), **options: Any
+    folder: Path,
+    script: Script | ScriptedUpstream,
+    tools: Sequence[HostedTool] = (),
+    *,
+    socket: SocketLimits = SOCKET,
+    **options: Any,
 ) -> AsyncIterator[Served]:
-    """Serves ``harness(folder, script, tools, **options)``."""
+    """Serves ``harness(folder, script, tools, **options)``, WebSockets within the limits of ``socket``."""
     async with harness(folder, script, tools, **options) as house:
         app = FastAPI()
         errors.install(app)
         app.include_router(context.router(house.contexts, MAX_REQUEST_BYTES))
         app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
+        app.include_router(websocket.router(house.engine, socket))
         app.include_router(conversations.router(house.conversations, MAX_REQUEST_BYTES))
         async with listening(app) as port:
             url = f"http://127.0.0.1:{port}/v1"
@@ -50,7 +58,9 @@ async def serving(
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[int]:
     """Serves ``app`` on a free loopback port, which it yields."""
-    config = uvicorn.Config(app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1, ws_max_size=MAX_REQUEST_BYTES
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -26,8 +26,13 @@ async def stream(log: EventLog, view: View, *, obfuscate: bool, idle_seconds: fl
 
 def encode(event: Event, *, obfuscate: bool) -> bytes:
     """One frame."""
-    body = event.model_dump_json()
+    return f"event: {event.type}\ndata: {body(event, obfuscate=obfuscate)}\n\n".encode()
+
+
+def body(event: Event, *, obfuscate: bool) -> str:
+    """The event as JSON, its delta padded."""
+    text = event.model_dump_json()
     if obfuscate and isinstance(event, DeltaEvent):
         padding = secrets.token_urlsafe(_BLOCK)[: _BLOCK - len(event.delta) % _BLOCK]
-        body = f'{body[:-1]},"obfuscation":"{padding}"}}'
-    return f"event: {event.type}\ndata: {body}\n\n".encode()
+        return f'{text[:-1]},"obfuscation":"{padding}"}}'
+    return text

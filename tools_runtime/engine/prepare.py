@@ -17,6 +17,7 @@ from tools_runtime.engine.echo import first_response
 from tools_runtime.engine.foreign import is_call, tools_in
 from tools_runtime.engine.log import EventLog
 from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls, content_parts
+from tools_runtime.engine.recent import Recent
 from tools_runtime.engine.toolbox import ForeignRule, Given, Resolver, Toolbox
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.codec import load_item, read_tool
@@ -73,7 +74,8 @@ class Upstreams(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that will run: nothing in it can be refused any more."""
+    """A request that will run: nothing in it can be refused any more. ``old_items`` and then ``new_items``, which the
+    stores lack, are the chain so far."""
 
     request: CreateResponse
     owner: str
@@ -88,6 +90,8 @@ class Prepared:
     compactor: Compactor
     compacts: bool
     """The request wants the context compacted, and no answer."""
+    generate: bool
+    """Whether the model is to answer; where not, the response only prepares the next."""
 
     def prompt(
         self,
@@ -144,11 +148,15 @@ class Preparer:
         self._compactor = compactor
         self._rules = rules or Rules()
 
-    async def prepare(self, request: CreateResponse, owner: str) -> Prepared:
-        """Raises ``ApiError`` for whatever is wrong with the request."""
+    async def prepare(
+        self, request: CreateResponse, owner: str, recent: Recent | None = None, *, generate: bool = True
+    ) -> Prepared:
+        """``recent`` is asked before the stores for what the request goes on from. Raises ``ApiError`` for whatever is
+        wrong with the request."""
         _refuse_unsupported(request)
         self._judge_unknown(request)
-        old = await self._old_items(request, owner)
+        remembered = recent.find(request.previous_response_id or "") if recent else None
+        old = _without_cut_off(remembered.items if remembered else await self._old_items(request, owner))
         new = await self._new_items(request, owner)
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
@@ -157,12 +165,14 @@ class Preparer:
         reader = Reader(upstream.takes, names)
         builder = PromptBuilder(owner, self._by_item, sources, self._loader, self._compactor, reader)
         items = await builder.build(old, new)
-        if not items:
+        if not items and generate:
             raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
         resolver = Resolver(self._tools, upstream.takes, self._rules.foreign_tools)
         toolbox = await resolver.resolve(given, scope, names)
         log = EventLog(first_response(scope, model, toolbox))
+        if remembered and not remembered.stored:
+            old, new = [], [*old, *new]
         return Prepared(
             request=request,
             owner=owner,
@@ -176,6 +186,7 @@ class Preparer:
             new_items=new,
             compactor=self._compactor,
             compacts=_triggers(request),
+            generate=generate,
         )
 
     def _judge_unknown(self, request: CreateResponse) -> None:
@@ -184,7 +195,7 @@ class Preparer:
                 raise ApiError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
             logger.info("parameters that are not known here: %.200s", ", ".join(request.unknown()))
 
-    async def _old_items(self, request: CreateResponse, owner: str) -> list[Item]:
+    async def _old_items(self, request: CreateResponse, owner: str) -> Sequence[Item]:
         stored: Sequence[bytes] | None = ()
         if request.previous_response_id is not None:
             stored = await self._history.response_items(owner, request.previous_response_id)
@@ -198,9 +209,7 @@ class Preparer:
             stored = await self._history.conversation_items(owner, request.conversation_id)
             if stored is None:
                 raise not_found("conversation", request.conversation_id, param="conversation")
-        items = [load_item(data) for data in stored or ()]
-        # A call that was cut off in the middle was never made: nobody can answer it.
-        return [item for item in items if not (is_call(item) and getattr(item, "status", None) == "incomplete")]
+        return [load_item(data) for data in stored or ()]
 
     async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
         if isinstance(request.input, str):
@@ -274,6 +283,11 @@ def _refuse_unsupported(request: CreateResponse) -> None:
 
 def _triggers(request: CreateResponse) -> bool:
     return not isinstance(request.input, str) and any(isinstance(item, CompactionTrigger) for item in request.input)
+
+
+def _without_cut_off(items: Sequence[Item]) -> list[Item]:
+    """A call that was cut off in the middle was never made: nobody can answer it."""
+    return [item for item in items if not (is_call(item) and getattr(item, "status", None) == "incomplete")]
 
 
 def complete(item: Item) -> Item:

@@ -80,6 +80,8 @@ class Run:
 
     async def _turns(self) -> Literal["stop", "length", "content_filter"]:
         """Runs turns until the answer is there; returns why the last one ended."""
+        if not self._prepared.generate:
+            return "stop"
         items = list(self._prepared.items)
         if self._prepared.compacts:
             await self._compact(self._prepared.prompt(items, "auto"))

@@ -6,8 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from tools_runtime.engine.log import EventLog
-from tools_runtime.engine.prepare import Preparer
+from tools_runtime.engine.prepare import Prepared, Preparer
+from tools_runtime.engine.recent import Recent
 from tools_runtime.engine.run import Archive, Limits, Run
+from tools_runtime.protocol.items import Item
 from tools_runtime.protocol.request import CreateResponse
 
 
@@ -15,8 +17,17 @@ from tools_runtime.protocol.request import CreateResponse
 class Running:
     """A run that has been started. Its log can be read by anyone, at any time."""
 
-    log: EventLog
+    prepared: Prepared
     task: asyncio.Task[None]
+
+    @property
+    def log(self) -> EventLog:
+        return self.prepared.log
+
+    @property
+    def items(self) -> list[Item]:
+        """The whole chain as it is now: what the model was given, and this response's output."""
+        return [*self.prepared.old_items, *self.prepared.new_items, *self.log.response.output]
 
     def cancel(self) -> None:
         """Stops the model, the searches and the cells. Does nothing when the run has ended."""
@@ -32,13 +43,16 @@ class Engine:
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, request: CreateResponse, owner: str) -> Running:
-        """Begins a run. Raises ``ApiError`` for a request that is refused."""
-        prepared = await self._preparer.prepare(request, owner)
+    async def start(
+        self, request: CreateResponse, owner: str, recent: Recent | None = None, *, generate: bool = True
+    ) -> Running:
+        """Begins a run. Raises ``ApiError`` for a request that is refused. ``recent`` and ``generate``: as in
+        ``Preparer.prepare``."""
+        prepared = await self._preparer.prepare(request, owner, recent, generate=generate)
         task = asyncio.create_task(Run(prepared, self._archive, self._limits).execute())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return Running(prepared.log, task)
+        return Running(prepared, task)
 
     async def aclose(self) -> None:
         """Cancels what still runs."""
