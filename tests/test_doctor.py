@@ -91,6 +91,12 @@ async def test_an_image_that_is_not_there_is_named_with_the_remedy(tmp_path: Pat
     assert "python -m sandbox build" in found.detail
 
 
+async def test_what_reads_scanned_pages_and_old_documents_is_named(tmp_path: Path) -> None:
+    found = await check("readers", tmp_path, ocr_languages="eng+osd")
+    assert (found.state, found.detail) == ("ok", "scanned pages by Tesseract (eng+osd), old Office documents")
+    assert (await check("readers", tmp_path, ocr_pages=0)).detail == "old Office documents"
+
+
 async def test_a_data_folder_is_made(tmp_path: Path) -> None:
     assert (await check("data folder", tmp_path / "a/b")).state == "ok"
     assert os.listdir(tmp_path / "a/b") == []

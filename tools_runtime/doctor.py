@@ -18,6 +18,7 @@ from rich.text import Text
 from yarl import URL
 
 from sandbox import SandboxUnavailable
+from tools_runtime.retrieval.readers import programs
 from tools_runtime.retrieval.sentence_transformer import PACKAGED
 from tools_runtime.search import backends
 from tools_runtime.settings import Settings
@@ -48,7 +49,8 @@ class Check:
 async def examine(settings: Settings) -> list[Check]:
     """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
     sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
-    return [sandbox, *upstreams, search, _embedder(settings), _keys(settings), _data(settings.data)]
+    own = [_embedder(settings), _readers(settings), _keys(settings), _data(settings.data)]
+    return [sandbox, *upstreams, search, *own]
 
 
 def table(checks: Sequence[Check]) -> Table:
@@ -163,6 +165,16 @@ def _keys(settings: Settings) -> Check:
     if not settings.api_keys:
         return Check(name, "off", f"none: whoever reaches {settings.host} may use the server")
     return Check(name, "ok", f"{len(settings.api_keys)}")
+
+
+def _readers(settings: Settings) -> Check:
+    """The programs that read what no library does."""
+    found = []
+    if settings.ocr_pages and programs.find("tesseract"):
+        found.append(f"scanned pages by Tesseract ({settings.ocr_languages})")
+    if programs.find("antiword", "catdoc"):
+        found.append("old Office documents")
+    return Check("readers", "ok" if found else "off", ", ".join(found) or "no Tesseract, antiword or catdoc")
 
 
 def _data(folder: Path) -> Check:
