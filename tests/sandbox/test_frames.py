@@ -7,8 +7,10 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import pairwise
+from random import Random
 
 import pytest
+from campaigns import Campaign
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +89,36 @@ def test_text_never_holds_lone_surrogates() -> None:
 def test_text_that_is_none_is_refused(header: dict[str, object]) -> None:
     with pytest.raises(FrameError):
         Frame(header).text("name")
+
+
+@pytest.mark.campaign
+def test_frames_that_were_damaged_are_heeded_or_refused(campaign: Campaign) -> None:
+    """Bits flipped, pieces cut out, doubled and shuffled, in any chunking: a frame comes out whole, or an error."""
+    for random in campaign.rounds():
+        sent = [{"op": random.choice(["ready", "stream", "done"]), "n": random.randrange(10**9)} for _ in range(8)]
+        data = bytearray(b"".join(encode(header, random.randbytes(random.randrange(200))) for header in sent))
+        for _ in range(random.randrange(6)):
+            _damage(random, data)
+        cuts = sorted(random.randrange(len(data) + 1) for _ in range(random.randrange(20)))
+        parser, out = Parser(), 0
+        with suppress(FrameError):
+            for a, b in pairwise([0, *cuts, len(data)]):
+                for frame in parser.feed(bytes(data[a:b])):
+                    assert isinstance(frame.header, dict) and frame.size <= len(data)
+                    out += frame.size
+        assert out <= len(data)
+
+
+def _damage(random: Random, data: bytearray) -> None:
+    start = random.randrange(len(data) + 1)
+    end = min(len(data), start + random.randrange(1, 40))
+    piece = bytes(data[start:end])
+    match random.randrange(4):
+        case 0 if piece:
+            data[start] ^= 1 << random.randrange(8)
+        case 1:
+            del data[start:end]
+        case 2:
+            data[start:start] = piece
+        case _:
+            data[start:end] = random.randbytes(end - start)

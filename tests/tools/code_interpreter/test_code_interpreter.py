@@ -18,6 +18,7 @@ from sandboxes import FakeSandbox, FakeSession, until
 
 from sandbox import CellResult, Display, FileInfo, Sandbox, SandboxUnavailable, SessionClosed, Spec, Text
 from sandbox.docker import DockerSandbox
+from sandbox.pool import WarmPool
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.events import (
     CodeDelta,
@@ -444,6 +445,33 @@ async def test_the_container_longest_unused_makes_room() -> None:
             await bind(tool, made[0])
         await bind(tool, made[1])
     assert len(sandbox.sessions) == 3
+
+
+async def test_the_container_longest_unused_makes_room_in_memory_too() -> None:
+    sandbox = FakeSandbox()
+    async with serving(WarmPool(sandbox, {}, memory_bytes=2 * Settings().sandbox_memory_bytes)) as tool:
+        made = [(await call(await bind(tool), code(str(n))))[0] for n in range(3)]
+        assert [item.status for item in made] == ["completed"] * 3
+        assert [session.alive for session in sandbox.sessions] == [False, True, True]
+        with pytest.raises(ApiError, match="expired"):
+            await bind(tool, made[0].container_id)
+
+
+async def test_where_all_memory_is_at_work_a_call_fails_and_says_so() -> None:
+    busy, go_on = asyncio.Event(), asyncio.Event()
+
+    async def waits(_code: str) -> CellResult:
+        busy.set()
+        await go_on.wait()
+        return CellResult("ok", [], False, [])
+
+    async with serving(WarmPool(FakeSandbox(waits), {}, memory_bytes=Settings().sandbox_memory_bytes)) as tool:
+        waiting, working = await bind(tool), asyncio.create_task(call(await bind(tool), code("1")))
+        await busy.wait()
+        item, text, _ = await call(waiting, code("2"))
+        assert item.status == "failed" and "in use" in text
+        go_on.set()
+        assert (await working)[0].status == "completed"
 
 
 async def test_containers_that_work_make_no_room() -> None:

@@ -57,7 +57,8 @@ class Executed:
 
 
 class Containers:
-    """All containers of this server. As many run as the settings allow; the one longest unused makes room.
+    """All containers of this server. As many run as the settings allow, in number and memory; the one longest unused
+    makes room.
 
     ``sandbox`` is None where there is none: then nothing runs, and what is stored can be read.
     """
@@ -292,7 +293,7 @@ class Containers:
         await self._make_room(container.owner)
         self._live[container.id] = container
         try:
-            session = await self._sandbox.create(self.options.spec(container.options))
+            session = await self._create(self._sandbox, container)
             try:
                 await self._begin(container, session)
             except BaseException:
@@ -304,6 +305,15 @@ class Containers:
                 self._live.pop(container.id, None)
         self._known[container.id] = container
         return session
+
+    async def _create(self, sandbox: Sandbox, container: Container) -> Session:
+        """A session. As long as there is no memory for it, containers that are not in use are ended."""
+        while True:
+            try:
+                return await sandbox.create(self.options.spec(container.options))
+            except SandboxFull:
+                if not await self._end_unused(container.owner):
+                    raise
 
     async def _begin(self, container: Container, session: Session) -> None:
         if not container.stored:
@@ -317,12 +327,17 @@ class Containers:
         return [container for container in self._live.values() if not container.turn.locked()]
 
     async def _make_room(self, owner: str) -> None:
-        """Ends the owner's container that is longest unused, or else somebody else's. Raises ``SandboxFull``."""
+        """Ends containers that are not in use until there is a place for one more. Raises ``SandboxFull``."""
         while len(self._live) >= self._settings.sandbox_max_sessions:
-            unused = self._unused()
-            if not unused:
+            if not await self._end_unused(owner):
                 raise SandboxFull(_FULL, _RETRY_SECONDS)
+
+    async def _end_unused(self, owner: str) -> bool:
+        """Ends the owner's container that is longest unused, or else somebody else's. False when all are in use."""
+        unused = self._unused()
+        if unused:
             await self._expire(min(unused, key=lambda container: (container.owner != owner, container.used_at)))
+        return bool(unused)
 
     async def _watch(self) -> None:
         while True:
