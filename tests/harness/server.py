@@ -14,7 +14,8 @@ from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from harness import Harness, harness
-from tools_runtime.api import context, conversations, errors, responses, websocket
+from tools_runtime.api import auth, context, conversations, errors, responses, websocket
+from tools_runtime.api.auth import Keyring
 from tools_runtime.api.websocket import SocketLimits
 from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
@@ -39,12 +40,15 @@ async def serving(
     tools: Sequence[HostedTool] = (),
     *,
     socket: SocketLimits = SOCKET,
+    keyring: Keyring | None = None,
     **options: Any,
 ) -> AsyncIterator[Served]:
-    """Serves ``harness(folder, script, tools, **options)``, WebSockets within the limits of ``socket``."""
+    """Serves ``harness(folder, script, tools, **options)``, WebSockets within the limits of ``socket``, to those who have
+    a key of ``keyring``."""
     async with harness(folder, script, tools, **options) as house:
         app = FastAPI()
         errors.install(app)
+        auth.install(app, keyring or Keyring())
         app.include_router(context.router(house.contexts, MAX_REQUEST_BYTES))
         app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
         app.include_router(websocket.router(house.engine, socket))
