@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ from tools_runtime.api import (
     vector_stores,
     websocket,
 )
+from tools_runtime.api.mcp import McpEndpoint
+from tools_runtime.api.mcp_tools import McpLimits, McpTools
 from tools_runtime.api.uploads import UploadLimits
 from tools_runtime.api.websocket import SocketLimits
 from tools_runtime.engine.archive import StoredHistory
@@ -84,6 +86,7 @@ from tools_runtime.stores.seal import Seal
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
+from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
 from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.code_interpreter.quotas import Quotas
@@ -129,6 +132,7 @@ class _Services:
     uploads: UploadStore
     upstreams: Router
     search: SearchChain
+    mcp: McpEndpoint | None
 
 
 def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
@@ -136,6 +140,8 @@ def _add_routes(app: FastAPI, settings: Settings, services: _Services) -> None:
     app.include_router(context.router(services.contexts, limit))
     app.include_router(responses.router(services.engine, services.responses, limit))
     app.include_router(websocket.router(services.engine, _socket_limits(settings)))
+    if services.mcp is not None:
+        app.router.routes.append(services.mcp.route())
     app.include_router(conversations.router(services.conversations, limit))
     app.include_router(chat_completions.router(services.upstreams, limit))
     app.include_router(models.router(services.upstreams))
@@ -216,7 +222,17 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
         uploads=upload_store,
         upstreams=upstreams,
         search=chain,
+        mcp=await _mcp(settings, tools, stack),
     )
+
+
+async def _mcp(settings: Settings, tools: Sequence[HostedTool], stack: AsyncExitStack) -> McpEndpoint | None:
+    if not settings.mcp_server:
+        return None
+    limits = McpLimits(settings.tool_seconds, settings.max_tool_output_chars, settings.public_url)
+    endpoint = McpEndpoint(McpTools(tools, limits), settings.max_request_bytes, settings.allowed_origins)
+    await stack.enter_async_context(endpoint.running())
+    return endpoint
 
 
 def _read_limits(settings: Settings) -> ReadLimits:

@@ -72,7 +72,9 @@ class Settings(BaseSettings):
     websocket_stall_seconds: float = Field(default=120, gt=0)
     """For which a client that does not read is waited for; then its connection is closed."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Origins of web pages (``https://example.com``) that may open WebSockets; other pages may not."""
+    """Origins of web pages (``https://example.com``) that may open WebSockets and use ``/mcp``; others may not."""
+    mcp_server: bool = True
+    """Whether the hosted tools are served to MCP clients at ``/mcp``."""
     shutdown_seconds: int = Field(default=10, ge=0)
     """How long requests that still run may take to end when the server is asked to stop."""
 

@@ -43,8 +43,8 @@ async def serving(
     keyring: Keyring | None = None,
     **options: Any,
 ) -> AsyncIterator[Served]:
-    """Serves ``harness(folder, script, tools, **options)``, WebSockets within the limits of ``socket``, to those who have
-    a key of ``keyring``."""
+    """Serves ``harness(folder, script, tools, **options)``, WebSockets within the limits of ``socket``, to those who
+    have a key of ``keyring``."""
     async with harness(folder, script, tools, **options) as house:
         app = FastAPI()
         errors.install(app)

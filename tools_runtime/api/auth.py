@@ -43,7 +43,8 @@ def install(app: FastAPI, keyring: Keyring) -> None:
     app.state.keyring = keyring
 
 
-async def _owner(connection: HTTPConnection) -> str:
+async def owner_of(connection: HTTPConnection) -> str:
+    """Whose request this is. Raises a 401 ``ApiError``."""
     # Async although it waits for nothing: FastAPI runs plain functions in a thread.
     keyring: Keyring = getattr(connection.app.state, "keyring", None) or Keyring()
     return keyring.owner(connection.headers.get("Authorization"))
@@ -57,5 +58,5 @@ def _unauthorized(message: str) -> ApiError:
     return ApiError(message, status=401, code="invalid_api_key")
 
 
-Owner = Annotated[str, Depends(_owner)]
+Owner = Annotated[str, Depends(owner_of)]
 """The owner of all that a request makes and may see. Raises a 401 ``ApiError`` for a request without a key of its."""

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketDisconnected
 
 from tools_runtime.api.auth import Owner
 from tools_runtime.api.lanes import Frame, Lane, Room, Shared
+from tools_runtime.api.origins import check_origin
 from tools_runtime.api.validation import parse_object
 from tools_runtime.engine.service import Engine
 from tools_runtime.errors import ApiError
@@ -42,10 +43,7 @@ def router(engine: Engine, limits: SocketLimits) -> APIRouter:
 
     @routes.websocket("/v1/responses")
     async def connect(socket: WebSocket, owner: Owner) -> None:
-        # Browsers let any page open a WebSocket to any server, this machine's too, and read what it answers.
-        origin = socket.headers.get("origin")
-        if origin is not None and origin not in limits.origins:
-            raise ApiError(f"WebSockets of the origin '{origin[:200]}' are not accepted.", status=403)
+        check_origin(socket, limits.origins)
         await socket.accept()
         await _Connection(socket, owner, engine, limits).serve()
 

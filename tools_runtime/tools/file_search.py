@@ -26,7 +26,7 @@ NAME = "file_search"
 _MAX_QUERIES = 8
 _MAX_QUERY_CHARS = 1000
 
-_FUNCTION = Function(
+FUNCTION = Function(
     name=NAME,
     description=(
         "Search the user's uploaded files by meaning. Gives numbered passages, best first. Use it before answering "
@@ -100,7 +100,7 @@ class FileSearch:
 class _Bound:
     """The tool with one request's options."""
 
-    functions: tuple[Function, ...] = (_FUNCTION,)
+    functions: tuple[Function, ...] = (FUNCTION,)
     instructions: str | None = _INSTRUCTIONS
 
     def __init__(self, library: Library, options: FileSearchTool, scope: Scope, max_output_chars: int) -> None:

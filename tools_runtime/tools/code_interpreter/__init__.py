@@ -27,13 +27,13 @@ from tools_runtime.tools.sources import ContainerFile, Sources
 
 NAME = "code_interpreter"
 
-_DESCRIPTION = (
+DESCRIPTION = (
     "Run Python in a notebook whose variables live on from call to call. Shows what is printed, the value of the "
     "last expression, and matplotlib plots, which the user sees. Has numpy, pandas, matplotlib, scipy, "
     f"scikit-learn, openpyxl, pillow and sympy. Files are in {DATA}; to give the user one, save it there and link "
     f"it in your answer: [name](sandbox:{DATA}/name). There is no input()."
 )
-_PARAMETERS: dict[str, Any] = {
+PARAMETERS: dict[str, Any] = {
     "type": "object",
     "properties": {"code": {"type": "string", "description": "Python code: one cell of the notebook."}},
     "required": ["code"],
@@ -222,7 +222,7 @@ class _Call(HostedCall):
 def _function(container: Container) -> Function:
     domains = container.options.network_policy.get("allowed_domains")
     reach = f"By HTTPS it reaches {', '.join(domains)} and no other site." if domains else "It has no internet access."
-    return Function(name=NAME, description=f"{_DESCRIPTION} {reach}", parameters=_PARAMETERS)
+    return Function(name=NAME, description=f"{DESCRIPTION} {reach}", parameters=PARAMETERS)
 
 
 def _instructions(container: Container, scope: Scope) -> str | None:
