@@ -14,6 +14,7 @@ from pypdf import PdfReader, PdfWriter
 
 from tools_runtime.retrieval import Unreadable
 from tools_runtime.retrieval.readers.limits import ReadLimits
+from tools_runtime.retrieval.readers.text import decode
 from tools_runtime.retrieval.reading import SubprocessReader
 
 LIMITS = ReadLimits(seconds=30, chars=1_000_000, unpacked_bytes=20_000_000)
@@ -81,6 +82,27 @@ async def test_text_in_any_encoding(tmp_path: Path, name: str, data: bytes):
 async def test_old_encodings_are_guessed(tmp_path: Path):
     prose = "Die Straße führt über die Brücke; größere Häuser säumen den Weg. " * 20
     assert (await read(tmp_path, "alt.txt", prose.encode("cp1252"))).text == prose
+
+
+RUSSIAN = "Это русский текст. Москва является столицей России, и там живёт много людей. "
+JAPANESE = "これは日本語の文章です。東京は日本の首都であり、人口が最も多い都市です。"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (RUSSIAN, "koi8-r"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "utf-16-le"),
+        (RUSSIAN, "utf-16-be"),
+        (JAPANESE, "shift-jis"),
+        (JAPANESE, "euc-jp"),
+        ("这是一个中文句子。北京是中国的首都，有很多人住在那里。", "gb18030"),
+        ("이것은 한국어 문장입니다. 서울은 대한민국의 수도입니다.", "euc-kr"),
+    ],
+)
+def test_encodings_of_other_languages_are_detected(text: str, encoding: str):
+    assert decode((text * 5).encode(encoding)) == text * 5
 
 
 async def test_html_gives_what_a_reader_sees(tmp_path: Path):

@@ -15,6 +15,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE = 64 * 2**10
+_LEAST_ASCII_SHARE = 0.03
 _MAX_NO_TEXT_SHARE = 0.02
 _NO_TEXT = {"\ufffd"} | {chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\b\x1b"}
 """Control characters, and what stands for bytes that the encoding does not have."""
@@ -55,10 +56,16 @@ def _encoding(data: bytes) -> str | None:
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 without a byte order mark, where every other byte of Western text is zero."""
-    half = len(sample) / 2
-    if sample[1::2].count(0) > 0.4 * half and sample[::2].count(0) < 0.1 * half:
-        return "utf-16-le"
-    if sample[::2].count(0) > 0.4 * half and sample[1::2].count(0) < 0.1 * half:
-        return "utf-16-be"
-    return None
+    """UTF-16 without a byte order mark, told by its spaces: every language's text has some ASCII, which read in the
+    wrong order is none."""
+    shares = {encoding: _ascii_share(sample, encoding) for encoding in ("utf-16-le", "utf-16-be")}
+    best = max(shares, key=shares.__getitem__)
+    return best if shares[best] >= _LEAST_ASCII_SHARE else None
+
+
+def _ascii_share(sample: bytes, encoding: str) -> float:
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)  # of a character that is cut, nothing
+    except UnicodeDecodeError:
+        return 0
+    return sum(character.isascii() and character >= "\t" for character in text) / max(1, len(text))
