@@ -267,7 +267,12 @@ async def _status(client: AsyncOpenAI, id: str) -> str | None:
 
 
 async def _endless(request: web.Request) -> web.StreamResponse:
-    return await fake.raw(*[HELLO] * 10, then="hang")(request)
+    """A model that goes on talking for as long as somebody listens."""
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    while True:
+        await response.write(HELLO)
+        await asyncio.sleep(0.05)
 
 
 def _runs(code: str) -> Reply:

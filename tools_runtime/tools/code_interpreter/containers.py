@@ -304,6 +304,11 @@ class Containers:
             if not container.running:
                 self._live.pop(container.id, None)
         self._known[container.id] = container
+        # From here on ``delete`` finds it; if it came before, it found nothing to end.
+        if await self.store.get(container.owner, container.id) is None:
+            self._known.pop(container.id, None)
+            await self._close(container)
+            raise SandboxUnavailable("The container was deleted.")
         return session
 
     async def _create(self, sandbox: Sandbox, container: Container) -> Session:
