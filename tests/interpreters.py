@@ -40,7 +40,7 @@ async def serving(
         database = Database(f"sqlite:///{data / 'test.db'}")
         await database.open()
         configured = Settings(data=data, **settings)
-        store = ContainerStore(database, clock or Clock())
+        store = ContainerStore(database, clock or Clock(), worker="this")
         files = ContainerFileStore(database, BlobStore(data / "container-files"))
         quotas = Quotas(configured, store, files, ContainerUsageStore(database), store.now)
         containers = Containers(sandbox, configured, store, files, quotas)

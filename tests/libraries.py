@@ -21,7 +21,6 @@ from tools_runtime.retrieval.passages import Passages
 from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.snapshots import Snapshots
-from tools_runtime.retrieval.workspace import Workspace
 from tools_runtime.stores import Attachment, Attributes, NewFile, NewVectorStore, StoredFile, VectorStoreFile
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.changes import ChangeLog
@@ -32,6 +31,7 @@ from tools_runtime.stores.jobs import JobStore
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
+from tools_runtime.stores.workspace import Workspace
 
 OWNER = "default"
 INGEST = IngestLimits(retry_seconds=0.01, lease_seconds=1, poll_seconds=0.05)

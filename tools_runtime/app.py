@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from sandbox import Sandbox, SandboxUnavailable, Spec
 from sandbox.online import OnlineSandbox
 from sandbox.pool import WarmPool
-from tools_runtime import __version__, ids
+from tools_runtime import __version__
 from tools_runtime.api import (
     auth,
     chat_completions,
@@ -62,7 +62,6 @@ from tools_runtime.retrieval.readers.limits import ReadLimits
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
 from tools_runtime.retrieval.snapshots import Snapshots
-from tools_runtime.retrieval.workspace import Workspace
 from tools_runtime.search import FetchError, PageFetcher, backends
 from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.browser import Browser
@@ -86,6 +85,7 @@ from tools_runtime.stores.seal import Seal
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
+from tools_runtime.stores.workspace import Workspace
 from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter, drivers
 from tools_runtime.tools.code_interpreter.containers import Containers
@@ -176,14 +176,16 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     database = Database(f"sqlite:///{settings.data / 'tools-runtime.db'}")
     await database.open()
     stack.push_async_callback(database.close)
+    workspace = Workspace(settings.data / "index")
+    stack.callback(workspace.close)
     reader = SubprocessReader(_read_limits(settings))
-    library = await _library(settings, database, reader, stack)
+    library = await _library(settings, database, workspace, reader, stack)
     upload_store = await _uploads(settings, database, library, stack)
     fetcher = GuardedFetcher(settings)
     stack.push_async_callback(fetcher.aclose)
     content = _Content(library.files, fetcher, reader)
     loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
-    machines = await _containers(settings, database, stack)
+    machines = await _containers(settings, database, workspace, stack)
     chain = SearchChain(
         backends.configured(settings),
         seconds=settings.search_seconds,
@@ -248,12 +250,12 @@ def _read_limits(settings: Settings) -> ReadLimits:
     )
 
 
-async def _library(settings: Settings, database: Database, reader: Reader, stack: AsyncExitStack) -> Library:
+async def _library(
+    settings: Settings, database: Database, workspace: Workspace, reader: Reader, stack: AsyncExitStack
+) -> Library:
     embedder = _embedder(settings, stack)
     file_store = FileStore(database, BlobStore(settings.data / "files"))
     members = VectorStoreFileStore(database)
-    workspace = Workspace(settings.data / "index")
-    stack.callback(workspace.close)
     index = _index(settings, database, workspace, embedder.model)
     passages = Passages(ChunkStore(database), embedding_model=embedder.model)
     chunker = Chunker(max_tokens=settings.max_file_tokens)
@@ -316,11 +318,13 @@ async def _uploads(settings: Settings, database: Database, library: Library, sta
     return store
 
 
-async def _containers(settings: Settings, database: Database, stack: AsyncExitStack) -> Containers:
-    sandbox = await _sandbox(settings)
+async def _containers(
+    settings: Settings, database: Database, workspace: Workspace, stack: AsyncExitStack
+) -> Containers:
+    sandbox = await _sandbox(settings, workspace.worker)
     if sandbox is not None:
         stack.push_async_callback(sandbox.aclose)
-    store = ContainerStore(database)
+    store = ContainerStore(database, worker=workspace.worker)
     file_store = ContainerFileStore(database, BlobStore(settings.data / "container-files"))
     quotas = Quotas(settings, store, file_store, ContainerUsageStore(database), store.now)
     machines = Containers(sandbox, settings, store, file_store, quotas)
@@ -329,12 +333,13 @@ async def _containers(settings: Settings, database: Database, stack: AsyncExitSt
     return machines
 
 
-async def _sandbox(settings: Settings) -> Sandbox | None:
-    """The sandbox, if there is to be one and it is there. Raises ``SandboxUnavailable`` where the settings insist."""
+async def _sandbox(settings: Settings, worker: str) -> Sandbox | None:
+    """The sandbox, if there is to be one and it is there; ``worker`` names this process to it, over restarts. Raises
+    ``SandboxUnavailable`` where the settings insist."""
     if settings.sandbox == "none":
         return None
     try:
-        sandbox, _ = await drivers.first(drivers.configured(settings, owner=_server_id(settings.data)))
+        sandbox, _ = await drivers.first(drivers.configured(settings, owner=worker))
     except SandboxUnavailable as error:
         if settings.sandbox != "auto":
             raise
@@ -345,14 +350,6 @@ async def _sandbox(settings: Settings) -> Sandbox | None:
     )
     pool = WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
     return OnlineSandbox(pool, PublicConnector(AddressPolicy()))
-
-
-def _server_id(data: Path) -> str:
-    """Names this server to the Docker Engine, over restarts: a data folder belongs to one server."""
-    file = data / "server-id"
-    if not file.exists():
-        file.write_text(ids.new("server"))
-    return file.read_text().strip()
 
 
 class _Content:

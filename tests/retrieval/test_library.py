@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -262,8 +263,9 @@ async def test_an_expired_store_is_refused(tmp_path: Path, embedder: Embedder):
 async def test_blobs_that_a_crash_left_are_swept(tmp_path: Path, embedder: Embedder):
     async with library(tmp_path, embedder) as shelf:
         file = await upload(shelf, "x.txt", "text")
-    (tmp_path / "files" / "file-orphan").write_text("x")
-    (tmp_path / "files" / "file-half.partial").write_text("x")
+    for name in ("file-orphan", "file-half.partial"):
+        (tmp_path / "files" / name).write_text("x")
+        os.utime(tmp_path / "files" / name, (0, 0))
     async with library(tmp_path, embedder):
         assert [path.name for path in (tmp_path / "files").iterdir()] == [file.id]
 

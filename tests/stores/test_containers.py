@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ class Shelf:
     def __init__(self, database: Database, folder: Path) -> None:
         self.time = 1_000_000.0
         self.folder = folder
-        self.containers = ContainerStore(database, lambda: self.time)
+        self.containers = ContainerStore(database, lambda: self.time, worker="this")
         self.files = ContainerFileStore(database, BlobStore(folder))
 
     def blobs(self) -> set[str]:
@@ -117,8 +118,22 @@ async def test_start_removes_bytes_that_a_crash_left(shelf: Shelf):
     container = await shelf.holding("/mnt/data/a")
     (file,) = await shelf.files.current("me", container.id)
     (shelf.folder / "cfile_lost").write_bytes(b"x")
+    os.utime(shelf.folder / "cfile_lost", (0, 0))
+    # It may be another process's, which is about to note it down.
+    (shelf.folder / "cfile_new").write_bytes(b"x")
     await shelf.files.start()
-    assert shelf.blobs() == {file.blob}
+    assert shelf.blobs() == {file.blob, "cfile_new"}
+
+
+async def test_each_process_ends_its_own_containers_only(database: Database):
+    this, other = (ContainerStore(database, worker=worker) for worker in ("this", "other"))
+    ours, theirs, moved, never = [(await this.create("me", NEW)).id for _ in range(4)]
+    assert await this.begin("me", ours) and await other.begin("me", theirs)
+    assert await this.begin("me", moved) and await other.begin("me", moved)
+    await this.end(moved)  # its session here is over; the other's goes on
+    await ContainerStore(database, worker="this").start()
+    expired = {id: (await this.get("me", id)).expired for id in (ours, theirs, moved, never)}  # type: ignore[union-attr]
+    assert expired == {ours: True, theirs: False, moved: False, never: False}
 
 
 async def test_what_expired_long_ago_is_purged(shelf: Shelf):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
+ORPHAN_SECONDS = 3600
 _PARTIAL = ".partial"
 
 
@@ -49,11 +51,13 @@ class BlobStore:
         self.path(id).unlink(missing_ok=True)
 
     def sweep(self, keep: Collection[str]) -> None:
-        """Removes what a crash left behind: all but the blobs in ``keep``. Only while nothing is being written."""
+        """Removes what a crash left behind: all but the blobs in ``keep``. What was written in the last hour stays:
+        another process may be about to note it down."""
+        oldest = time.time() - ORPHAN_SECONDS
         if self._folder.exists():
             for path in self._folder.iterdir():
-                if path.name not in keep:
-                    path.unlink()
+                if path.name not in keep and path.stat().st_mtime < oldest:
+                    path.unlink(missing_ok=True)
 
 
 def _sync(descriptor: int) -> None:

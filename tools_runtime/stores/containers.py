@@ -16,15 +16,17 @@ from tools_runtime.stores.schema import container_files, containers
 
 
 class ContainerStore:
-    """Stored containers. ``clock`` tells the seconds since 1970."""
+    """Stored containers. ``clock`` tells the seconds since 1970. ``worker`` names this process, over restarts: sessions
+    are in processes, and a container's is in the one that began it last."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time, *, worker: str) -> None:
         self._database = database
+        self._worker = worker
         self.now = clock
 
     async def start(self) -> None:
-        """Ends the containers whose sessions an earlier server had; those that never had one live on."""
-        query = update(containers).where(containers.c.started).values(ended=True)
+        """Ends the containers whose sessions an earlier process of this name had; those that never had one live on."""
+        query = update(containers).where(containers.c.started, self._here()).values(ended=True)
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
     async def create(
@@ -41,14 +43,14 @@ class ContainerStore:
             started=started,
             expired=False,
         )
-        row = vars(container) | {"ended": False}
+        row = vars(container) | {"ended": False, "worker": self._worker if started else None}
         del row["expired"]
         await self._database.write(lambda connection: connection.execute(insert(containers), row).rowcount)
         return container
 
     async def begin(self, owner: str, id: str) -> bool:
         """Notes that the container has a session now. False when there is no such container any more."""
-        values = {"started": True, "ended": False, "last_active_at": int(self.now())}
+        values = {"started": True, "ended": False, "worker": self._worker, "last_active_at": int(self.now())}
         query = update(containers).where(*_is(owner, id)).values(**values)
         return await self._database.write(lambda connection: connection.execute(query).rowcount > 0)
 
@@ -92,8 +94,8 @@ class ContainerStore:
         return await self._database.read(work)
 
     async def end(self, id: str) -> None:
-        """Notes that the container has expired."""
-        query = update(containers).where(containers.c.id == id).values(ended=True)
+        """Notes that the container has expired, unless another process has begun it again."""
+        query = update(containers).where(containers.c.id == id, self._here()).values(ended=True)
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
     async def keep_active(self, used_at: Mapping[str, float]) -> None:
@@ -121,6 +123,9 @@ class ContainerStore:
         now = int(self.now())
         old = _expired(now), containers.c.last_active_at < now - days * 86_400
         return await self._database.write(lambda connection: _delete(connection, *old))
+
+    def _here(self) -> ColumnElement[bool]:
+        return or_(containers.c.worker.is_(None), containers.c.worker == self._worker)
 
     def _get(self, connection: Connection, owner: str, id: str) -> StoredContainer | None:
         row = connection.execute(_containers(owner).where(containers.c.id == id)).one_or_none()

@@ -211,6 +211,7 @@ containers = Table(
     Column("network_policy", JSON, nullable=False),
     Column("started", Boolean, nullable=False),
     Column("ended", Boolean, nullable=False),
+    Column("worker", Text),
     sqlite_autoincrement=True,
 )
 
