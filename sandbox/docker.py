@@ -11,6 +11,7 @@ import contextlib
 import functools
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import docker
@@ -27,23 +28,36 @@ INODES = 20_000
 OPEN_FILES = 4096
 LABEL = "tools-runtime.owner"
 
+GVISOR = "runsc"
+GVISOR_PIDS = 2048
+"""With gVisor the engine's limit counts threads of its own kernel too, which dies where it may not make them."""
+
 _STDOUT = 1
 _CHUNK_HEADER = struct.Struct(">BxxxI")
 """Docker's own framing of a container's output: stream, three zeros, length."""
 _READ_BYTES = 2**16
 
 NO_ENGINE = "No Docker Engine answers. Start it, or let sandbox/engine.sh start or install it."
+NO_RUNTIME = "The Docker Engine has no runtime {runtime}; it offers {offered}."
 NO_IMAGE = "There is no image {image}. Build it: python -m sandbox build --tag {image}"
 
 
 class DockerSandbox:
-    """``owner`` marks the containers of one server, so that ``sweep`` after a crash touches no other's."""
+    """``owner`` marks the containers of one server, so that ``sweep`` after a crash touches no other's.
+
+    ``runtime`` is one of those that the engine offers; without it, the engine's usual one. ``environment`` says which
+    engine, with the variables of the ``docker`` command; without it, the process's own does.
+    """
 
     name = "docker"
 
-    def __init__(self, image: str, owner: str) -> None:
+    def __init__(
+        self, image: str, owner: str, runtime: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._image = image
         self._owner = owner
+        self._wanted_runtime = runtime
+        self._environment = environment
         self._starting: set[asyncio.Future[Any]] = set()
 
     async def create(self, spec: Spec) -> StreamSession:
@@ -84,12 +98,25 @@ class DockerSandbox:
     def _client(self) -> Any:
         """The engine that the ``docker`` command would use. Raises ``SandboxUnavailable``."""
         try:
-            client = docker.from_env()
+            client = docker.from_env(environment=self._environment)
         except DockerException as error:
             raise SandboxUnavailable(NO_ENGINE) from error
         # With trust_env, requests prefers a CA bundle from the environment to the one that the engine's TLS needs.
         client.api.trust_env = False
         return client
+
+    @functools.cached_property
+    def _runtime(self) -> str:
+        """Raises ``SandboxUnavailable``, also when the runtime that was asked for is not there."""
+        try:
+            info = self._client.info()
+        except (DockerException, OSError) as error:
+            raise SandboxUnavailable(NO_ENGINE) from error
+        offered = sorted(info["Runtimes"])
+        runtime = self._wanted_runtime or str(info["DefaultRuntime"])
+        if runtime not in offered:
+            raise SandboxUnavailable(NO_RUNTIME.format(runtime=runtime, offered=", ".join(offered)))
+        return runtime
 
     def _start(self, spec: Spec) -> tuple[Any, socket.socket]:
         try:
@@ -113,6 +140,7 @@ class DockerSandbox:
     def _flags(self, spec: Spec) -> dict[str, Any]:
         room = f"nr_inodes={INODES},mode=0700,uid={USER},gid={USER}"
         return {
+            "runtime": self._runtime,
             "labels": {LABEL: self._owner},
             "stdin_open": True,
             "auto_remove": True,
@@ -130,7 +158,7 @@ class DockerSandbox:
             "mem_limit": spec.memory_bytes,
             "memswap_limit": spec.memory_bytes,
             "nano_cpus": int(spec.cpus * 1e9),
-            "pids_limit": spec.pids,
+            "pids_limit": max(spec.pids, GVISOR_PIDS) if self._runtime == GVISOR else spec.pids,
             "ulimits": [
                 Ulimit(name="core", soft=0, hard=0),
                 Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
@@ -150,13 +178,13 @@ class DockerSandbox:
 
     def _probe(self) -> str:
         try:
-            version = self._client.version()["Version"]
+            version, runtime = self._client.version()["Version"], self._runtime
             size = self._client.images.get(self._image).attrs["Size"]
         except ImageNotFound:
             raise SandboxUnavailable(NO_IMAGE.format(image=self._image)) from None
         except (DockerException, OSError) as error:
             raise SandboxUnavailable(NO_ENGINE) from error
-        return f"Docker Engine {version}, image {self._image} ({size / 1e6:.0f} MB)"
+        return f"Docker Engine {version}, runtime {runtime}, image {self._image} ({size / 1e6:.0f} MB)"
 
 
 class _Attachment:

@@ -248,6 +248,8 @@ class Settings(BaseSettings):
     ``bubblewrap`` the server does not start without it; with ``none``, code_interpreter is refused."""
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
+    sandbox_runtime: str | None = None
+    """The Docker Engine's runtime for containers; without it, the engine's usual one."""
     sandbox_rootfs: Path = Path("/var/lib/tools-runtime/sandbox")
     """Where ``python -m sandbox build --rootfs`` unpacked the image, for bubblewrap."""
     sandbox_memory_bytes: int = 2**30

@@ -12,7 +12,7 @@ from tools_runtime.settings import Settings
 
 def configured(settings: Settings, owner: str) -> tuple[Sandbox, ...]:
     """In the order in which they are tried. ``owner`` names this server to them. None is started yet."""
-    docker = DockerSandbox(settings.sandbox_image, owner)
+    docker = DockerSandbox(settings.sandbox_image, owner, settings.sandbox_runtime)
     bubblewrap = BubblewrapSandbox(settings.sandbox_rootfs, owner)
     match settings.sandbox:
         case "auto":
