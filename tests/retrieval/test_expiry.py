@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from libraries import OWNER, WordCounts, add, filled_store, library, new_store, part_store, settled, upload
+from sqlalchemy import func, select
 
 from tools_runtime.errors import ApiError
 from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.stores import Attachment, Cursor, NewFile, NewUpload
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.schema import index_changes
 
 DAY = 86_400
 
@@ -62,6 +65,27 @@ async def test_an_expired_store_keeps_its_list_and_nothing_to_search(tmp_path: P
         assert await shelf.search(OWNER, [store], ["cats"], limit=5) == []
         assert await shelf.files.get(OWNER, member.file_id) is not None
         assert len(await shelf.search(OWNER, [lasting], ["cats"], limit=5)) == 3
+
+
+async def test_the_change_log_reaches_back_an_hour(tmp_path: Path):
+    async with library(tmp_path, WordCounts()) as shelf:
+        store = await filled_store(shelf)
+        now = time.time()
+        assert await logged(tmp_path) == 3
+        await shelf.expire(now + 3500)
+        assert await logged(tmp_path) == 3
+        await shelf.expire(now + 3700)
+        assert await logged(tmp_path) == 0
+        await add(shelf, store, "x.txt", "dogs bark")
+        assert len(await shelf.search(OWNER, [store], ["dogs"], limit=5)) == 4
+
+
+async def logged(folder: Path) -> int:
+    """How many changes the log has."""
+    database = Database(f"sqlite:///{folder}/library.db")
+    count = await database.read(lambda connection: connection.scalar(select(func.count()).select_from(index_changes)))
+    await database.close()
+    return count or 0
 
 
 async def test_use_puts_off_expiry(tmp_path: Path):

@@ -86,6 +86,11 @@ class SearchIndex:
             async with self._syncing:
                 await self._catch_up()
 
+    async def prune(self, before: float) -> None:
+        """Deletes what the change log says of the time before ``before``, in seconds since 1970. A process that has not
+        followed it that far compares everything."""
+        await self._log.prune(before)
+
     async def repair(self) -> None:
         """Does what failed before, if anything did: opens the keyword index again and brings it up to date."""
         if self._words is None:

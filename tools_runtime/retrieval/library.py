@@ -29,6 +29,9 @@ WEIGHTS = HybridSearch(embedding_weight=0.5, text_weight=1)
 _CANDIDATES = 50
 """How deep each ranking goes at least: what one puts low, the other may lift, and neighbours overlap."""
 
+_LOG_SECONDS = 3600
+"""How far back the change log reaches; every process follows it within a second or two."""
+
 _RERANKED = 30
 """How many passages the reranker reads at least; each costs it about as much as embedding one."""
 
@@ -112,11 +115,12 @@ class Library:
         return await self.stores.delete(owner, store_id)
 
     async def expire(self, now: float) -> None:
-        """Deletes files whose time is over, and what is searched in vector stores whose time is over."""
+        """Deletes files whose time is over, what is searched in vector stores whose time is over, and old changes."""
         for owner, file_id in await self.files.expired(now):
             await self.delete_file(owner, file_id)
         while await self.stores.expire(now):
             pass
+        await self._index.prune(now - _LOG_SECONDS)
 
     async def require(self, owner: str, store_ids: Sequence[str], param: str) -> None:
         """Raises ``ApiError`` naming ``param``: a 404 for an unknown vector store, a 400 for an expired one."""
