@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 
@@ -43,3 +44,8 @@ def not_found(kind: str, id: str, *, param: str | None = None) -> ApiError:
 def server_error(message: str, *, status: int = 500, code: str | None = "server_error") -> ApiError:
     """A failure on our side, or on a server that we depend on."""
     return ApiError(message, status=status, type="server_error", code=code)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk, or a quota on it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from tools_runtime.api.validation import refusal
-from tools_runtime.errors import ApiError, server_error
+from tools_runtime.errors import ApiError, is_full, server_error
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(OSError, _os_error)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -46,6 +47,15 @@ async def _http_error(request: Request, error: Any) -> Response:
     if error.status_code == 404:
         return error_response(ApiError(f"Invalid URL ({request.method} {request.url.path})", status=404))
     return error_response(ApiError(str(error.detail), status=error.status_code))
+
+
+async def _os_error(request: Request, error: Any) -> Response:
+    """A full disk is nobody's bug; what was being done is undone."""
+    if not is_full(error):
+        raise error
+    logger.error("%s %s is refused: the disk is full", request.method, request.url.path)
+    message = "The server's disk is full: nothing was stored. Make room and try again."
+    return error_response(server_error(message, status=507, code="insufficient_storage"))
 
 
 async def _bug(request: Request, error: Exception) -> Response:

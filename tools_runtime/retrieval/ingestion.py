@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from tools_runtime.errors import is_full
 from tools_runtime.retrieval import Embedder, Reader, Unreadable
 from tools_runtime.retrieval.batching import EmbeddingQueue
 from tools_runtime.retrieval.chunking import Chunker
@@ -140,6 +141,10 @@ class Ingestor:
         except Unreadable as error:
             await self._jobs.fail(file, error.code, str(error))
         except Exception as error:
+            if is_full(error):  # which is not the file's fault: it waits for room
+                _log.warning("the disk is full: %s waits", file.file_id)
+                await self._jobs.retry(file, str(error), limits.retry_seconds, counted=False)
+                return
             _log.exception("attempt %d at %s failed", job.attempts, file.file_id)
             if job.attempts < limits.attempts:
                 pause = limits.retry_seconds * 2 ** (job.attempts - 1)

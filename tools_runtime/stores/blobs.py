@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
+from typing import BinaryIO
 
 ORPHAN_SECONDS = 3600
 _PARTIAL = ".partial"
@@ -39,7 +40,7 @@ class BlobStore:
                     if size > max_bytes:
                         raise TooLarge
                     await asyncio.to_thread(file.write, piece)
-                await asyncio.to_thread(_sync, file.fileno())
+                await asyncio.to_thread(_sync, file)
             partial.rename(self.path(id))
             await asyncio.to_thread(_sync_folder, self._folder)
         except BaseException:
@@ -60,8 +61,9 @@ class BlobStore:
                     path.unlink(missing_ok=True)
 
 
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

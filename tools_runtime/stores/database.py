@@ -7,6 +7,8 @@ for each transaction (docs/decisions/0003-database-threads.md).
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -26,6 +28,9 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA busy_timeout=10000",
 )
+
+_FULL = ("SQLITE_FULL", "53100")
+"""SQLite's name and PostgreSQL's code for a full disk."""
 
 
 class Database:
@@ -60,7 +65,8 @@ class Database:
 
     async def write(self, work: Work[T]) -> T:
         """Runs ``work`` in a transaction. What it raises undoes all that it did, and nothing else. ``work`` may be run
-        a second time, so it must do nothing beside its statements."""
+        a second time, so it must do nothing beside its statements. Raises ``OSError`` with ``ENOSPC`` when the
+        database's disk is full."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._pending.append((work, future))
         if self._flushing is None:
@@ -88,7 +94,7 @@ class Database:
             return [(result, None) for result in results]
         except Exception as error:
             if len(batch) == 1:
-                return [(None, error)]
+                return [(None, _full(error) or error)]
             return [outcome for work in batch for outcome in self._commit([work])]
 
     def _read(self, work: Work[T]) -> T:
@@ -101,6 +107,16 @@ class Database:
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _full(error: Exception) -> OSError | None:
+    """The system's own error where a database refused because its disk is full."""
+    cause = getattr(error, "orig", None)
+    if getattr(cause, "sqlite_errorname", None) in _FULL or getattr(cause, "sqlstate", None) in _FULL:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        full.__cause__ = error
+        return full
+    return None
 
 
 def _engine(url: str) -> Engine:

@@ -84,9 +84,12 @@ class JobStore:
         """Gives jobs back as if they had not been begun."""
         await self._set(_TABLE.key.in_(keys), _FREE | {"attempts": _TABLE.attempts - 1})
 
-    async def retry(self, file: VectorStoreFile, reason: str, seconds: float) -> None:
-        """Gives a job back, to be tried again after some seconds. ``reason`` is for the operator."""
-        later = {"worker": None, "lease_until": time.time() + seconds, "attempt_error": reason}
+    async def retry(self, file: VectorStoreFile, reason: str, seconds: float, *, counted: bool = True) -> None:
+        """Gives a job back, to be tried again after some seconds. ``reason`` is for the operator. An attempt that is
+        not ``counted`` is as if it had not been made."""
+        later: dict[str, Any] = {"worker": None, "lease_until": time.time() + seconds, "attempt_error": reason}
+        if not counted:
+            later["attempts"] = _TABLE.attempts - 1
         await self._set(_TABLE.key == file.key, later)
 
     async def fail(self, file: VectorStoreFile, code: ErrorCode, message: str) -> None:
