@@ -55,6 +55,19 @@ async def test_the_model_sees_hosted_tools_as_functions() -> None:
     assert box.choice == "auto"
 
 
+async def test_credentials_go_to_the_model_server_and_are_not_echoed() -> None:
+    mcp = {
+        "type": "mcp",
+        "server_label": "s",
+        "server_url": "https://a.org",
+        "headers": {"K": "1"},
+        "authorization": "2",
+    }
+    box = await toolbox([mcp], native=["mcp"])
+    assert box.native == (mcp,)
+    assert box.echo == [{"type": "mcp", "server_label": "s", "server_url": "https://a.org"}]
+
+
 async def test_tools_are_echoed_with_their_defaults() -> None:
     box = await toolbox([TIME])
     assert box.echo == [{"type": "function", "name": "time", "description": None, "parameters": None, "strict": True}]

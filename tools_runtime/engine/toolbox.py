@@ -156,10 +156,15 @@ def _not_the_clients(request: CreateResponse, bound: BoundTool) -> tuple[Functio
     return (main, *(function for function in others if function.name not in taken))
 
 
+_SECRETS = {"headers", "authorization"}
+"""Of ``mcp`` tools."""
+
+
 def _echo(tool: Tool) -> dict[str, Any]:
-    """OpenAI echoes functions as strict unless told otherwise."""
+    """OpenAI echoes functions as strict unless told otherwise. Credentials are for the model server alone: what is
+    echoed is stored."""
     if not isinstance(tool, FunctionTool):
-        return tool.model_dump(mode="json", exclude_unset=True)
+        return tool.model_dump(mode="json", exclude_unset=True, exclude=_SECRETS)
     echo = tool.wire()
     echo["strict"] = True if tool.strict is None else tool.strict
     return echo
