@@ -86,7 +86,7 @@ async def _ask(tool: WebSearch, question: str, gold_url: str, gold: str) -> Outc
     page, _, open_seconds = await _call(bound, "open_page", target=1)
     return Outcome(
         hit=any(result["url"].partition("#")[0] == gold_url for result in results[:TOP]),
-        in_excerpts=any(_holds(result["text"], gold) for result in results),
+        in_excerpts=any(_holds(result["text"].partition("\n")[0], gold) for result in results),
         in_search=_holds(found, gold),
         in_page=_holds(found + page, gold),
         cited=_citations_hold(sources),
@@ -101,7 +101,8 @@ async def _run(web: stack.WebStack) -> list[Outcome]:
     settings = Settings.model_validate({"fetch_allow": hosts, "page_cache_seconds": 0, "search_cache_seconds": 0})
     fetcher = GuardedFetcher(settings, LoopbackNames())
     chain = SearchChain([SearxngBackend(web.searxng_url, seconds=10)], seconds=10)
-    tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, no_pdf)))
+    browser = Browser(settings, fetcher, PageReader(settings, no_pdf))
+    tool = WebSearch(chain, browser, open_seconds=settings.search_open_seconds)
     outcomes = []
     try:
         with QUESTIONS.open(newline="") as file:

@@ -194,7 +194,7 @@ async def _start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -
     )
     stack.push_async_callback(chain.aclose)
     browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
-    web_search = WebSearch(chain, browser, any_url=settings.open_any_url)
+    web_search = WebSearch(chain, browser, any_url=settings.open_any_url, open_seconds=settings.search_open_seconds)
     file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
     tools = web_search, file_search, CodeInterpreter(machines, settings, content.load)
     history = StoredHistory(ResponseStore(database), ConversationStore(database))

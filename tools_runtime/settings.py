@@ -142,6 +142,8 @@ class Settings(BaseSettings):
     """For all queries of one search together, over all backends."""
     search_hedge_seconds: float = 2
     """After which a backend that has not answered is joined by the next; the first answer counts."""
+    search_open_seconds: float = Field(default=3, ge=0)
+    """How long a search waits for its first hits to be opened and read; 0 opens none."""
     search_cache_seconds: float = 300
     """How long what an engine found is kept in memory."""
     fetch_allow: Annotated[tuple[str, ...], NoDecode] = ()

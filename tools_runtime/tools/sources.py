@@ -5,7 +5,7 @@ A source knows how a citation of it is written. The engine's citation rewriter f
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, urlsplit
@@ -94,6 +94,7 @@ class Sources:
     def __init__(self) -> None:
         self._by_number: list[Source] = []
         self._numbers: dict[Hashable, int] = {}
+        self._excluded: list[Callable[[Source], bool]] = []
         self.container_files: dict[str, ContainerFile] = {}
         self.unlinked: dict[str, ContainerFile] = {}
 
@@ -106,7 +107,13 @@ class Sources:
         return number
 
     def get(self, number: int) -> Source | None:
-        return self._by_number[number - 1] if 1 <= number <= len(self._by_number) else None
+        """The source with that number, unless it is excluded."""
+        source = self._by_number[number - 1] if 1 <= number <= len(self._by_number) else None
+        return None if source is None or any(excluded(source) for excluded in self._excluded) else source
+
+    def exclude(self, excluded: Callable[[Source], bool]) -> None:
+        """Sources of which ``excluded`` is true keep their numbers, but can no longer be got by them."""
+        self._excluded.append(excluded)
 
     def web_page(self, url: str) -> Source | None:
         """The page with exactly this URL, if the model was shown it."""

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,13 +20,13 @@ from tools_runtime.protocol.tools import HostedToolParam, UserLocation, WebSearc
 from tools_runtime.search import Query
 from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
-from tools_runtime.search.domains import normalise
+from tools_runtime.search.domains import normalise, permits
 from tools_runtime.search.hygiene import clean
 from tools_runtime.tools import BoundTool, Emit, HostedCall, Scope
-from tools_runtime.tools.sources import CITE_HINT, Sources
+from tools_runtime.tools.sources import CITE_HINT, Sources, WebSource
 from tools_runtime.tools.web_search import view
 from tools_runtime.tools.web_search.calls import FindCall, OpenCall, SearchCall
-from tools_runtime.tools.web_search.session import CONTEXT_SIZES, WebSession
+from tools_runtime.tools.web_search.session import CONTEXT_SIZES, Web, WebSession
 
 _CALLS: dict[str, Callable[[Emit, Sources, WebSession], HostedCall]] = {
     view.SEARCH: SearchCall,
@@ -38,7 +40,8 @@ _DATA_HINT = (
 
 class WebSearch:
     """The hosted tool over one chain of backends and one browser. ``any_url`` lets models open URLs that they made up.
-    ``now`` tells the time; models are told the date."""
+    ``open_seconds`` is how long a search waits for its first hits to be read; 0 reads none. ``now`` tells the time;
+    models are told the date."""
 
     types: tuple[str, ...] = (
         "web_search",
@@ -54,11 +57,10 @@ class WebSearch:
         browser: Browser,
         *,
         any_url: bool = False,
+        open_seconds: float = 0,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._chain = chain
-        self._browser = browser
-        self._any_url = any_url
+        self._web = Web(chain, browser, any_url, open_seconds)
         self._now = now
 
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
@@ -67,8 +69,12 @@ class WebSearch:
         size = CONTEXT_SIZES[options.search_context_size]
         live = not (isinstance(options, WebSearchTool) and options.external_web_access is False)
         query = _template(options, size.results, param)
-        session = WebSession(self._chain, self._browser, query, size, live=live, any_url=self._any_url)
+        if isinstance(options, WebSearchTool) and options.return_token_budget == "unlimited":
+            size = replace(size, total_chars=sys.maxsize)
+        session = WebSession(self._web, query, size, live=live)
         session.recall(scope.history)
+        # Old items were found under other filters: what these exclude is neither cited nor opened by its number.
+        scope.sources.exclude(lambda source: isinstance(source, WebSource) and not permits(query, source.url))
         return _Bound(options, session, scope.sources, self._now())
 
     def render(self, item: Any, sources: Sources) -> list[PromptItem]:

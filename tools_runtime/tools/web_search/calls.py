@@ -15,6 +15,7 @@ from tools_runtime.tools import Emit, HostedCall
 from tools_runtime.tools.queries import read_queries
 from tools_runtime.tools.sources import Sources
 from tools_runtime.tools.web_search import view
+from tools_runtime.tools.web_search.reading import add_passages
 from tools_runtime.tools.web_search.session import WebSession, resolve
 
 _MAX_QUERY_CHARS = 400
@@ -61,6 +62,7 @@ class SearchCall(_WebCall):
         self._begin(sensible=bool(queries))
         outcome = await self._session.search(queries) if queries else SearchOutcome("empty")
         results = [view.shown(result, self._session.size.excerpt_chars) for result in outcome.results]
+        await add_passages(self._session, results, queries)
         self.item.results = results
         self.item.action = action.model_copy(update={"sources": [_source(result["url"]) for result in results]})
         unanswered = outcome.status not in ("ok", "empty")
@@ -72,6 +74,7 @@ class SearchCall(_WebCall):
         if unanswered:
             return view.unavailable(outcome)
         answer = view.listing(queries, results, self._sources, self.item_id)
+        self._session.room -= len(answer)
         return f"{answer}\n(Some of the queries could not be searched.)" if outcome.detail else answer
 
 
@@ -80,6 +83,8 @@ class _PageCall(_WebCall):
 
     async def _show(self, url: str, arguments: dict[str, Any]) -> str:
         """Runs to the item's end. A page that cannot be opened fails the item and is explained."""
+        if self._session.room <= 0:
+            return self._refuse(view.SPENT)
         self._begin(sensible=True)
         try:
             document = await self._session.open(url)
@@ -89,7 +94,9 @@ class _PageCall(_WebCall):
         page = view.page_shown(url, document.title, self._part(document, arguments))
         self.item.results = [page]
         self._end(failed=False)
-        return view.excerpt(page, self._sources, self.item_id)
+        answer = view.excerpt(page, self._sources, self.item_id)
+        self._session.room -= len(answer)
+        return answer
 
     def _refuse(self, answer: str) -> str:
         self._begin(sensible=False)

@@ -26,30 +26,46 @@ _NUMBER = re.compile(r"[【\[]?([0-9]{1,4})[】\]]?")
 
 @dataclass(frozen=True)
 class ContextSize:
-    """How much may be shown: hits of a query, characters of each excerpt, characters of an opened page."""
+    """How much may be shown: hits of a query, characters of each excerpt, characters of an opened page; how many hits
+    are opened unasked and the characters of each one's passages; characters of a search and of a whole response."""
 
     results: int
     excerpt_chars: int
     page_chars: int
+    pages: int
+    passage_chars: int
+    search_chars: int
+    total_chars: int
 
 
 CONTEXT_SIZES = {
-    "low": ContextSize(5, 300, 4_000),
-    "medium": ContextSize(8, 500, 8_000),
-    "high": ContextSize(12, 800, 16_000),
+    "low": ContextSize(5, 300, 4_000, 0, 0, 16_000, 80_000),
+    "medium": ContextSize(8, 500, 8_000, 2, 4_000, 32_000, 160_000),
+    "high": ContextSize(12, 800, 16_000, 4, 6_000, 64_000, 400_000),
 }
 
 
-class WebSession:
-    """``live``: whether anything may be fetched. ``any_url``: whether models may open what they made up."""
+@dataclass(frozen=True)
+class Web:
+    """What all requests share. ``any_url``: whether models may open what they made up. ``open_seconds``: how long a
+    search waits for its first hits to be read; 0 reads none."""
 
-    def __init__(
-        self, chain: SearchChain, browser: Browser, template: Query, size: ContextSize, *, live: bool, any_url: bool
-    ) -> None:
-        self._chain = chain
-        self._browser = browser
+    chain: SearchChain
+    browser: Browser
+    any_url: bool
+    open_seconds: float
+
+
+class WebSession:
+    """``live``: whether anything may be fetched. ``room``: the characters that the response may still show."""
+
+    def __init__(self, web: Web, template: Query, size: ContextSize, *, live: bool) -> None:
+        self._chain = web.chain
+        self._browser = web.browser
         self._template = template
-        self._any_url = any_url
+        self._any_url = web.any_url
+        self.open_seconds = web.open_seconds
+        self.room = size.total_chars
         self._known: set[str] = set()
         self.size = size
         self.live = live

@@ -41,7 +41,7 @@ FUNCTIONS = (
     _function(
         SEARCH,
         "Search the web. Use it for what is recent, may have changed or must be certain. Gives numbered sources with "
-        "title, URL and an excerpt.",
+        "title, URL, an excerpt and, of the first, the numbered lines that fit best.",
         {
             "queries": {
                 "type": "array",
@@ -74,6 +74,7 @@ OFF = (
 BAD_SEARCH = 'The search was not made: the arguments must be a JSON object like {"queries": ["first query"]}.'
 BAD_OPEN = 'No page was opened: the arguments must be a JSON object like {"target": "1", "line": 1}.'
 BAD_FIND = 'Nothing was searched: the arguments must be a JSON object like {"target": "1", "pattern": "exact words"}.'
+SPENT = "No page was opened: this response has shown as much of the web as it may. Answer from what was read."
 _REASONS = {
     "rate_limited": "rate limited",
     "blocked": "refused by the search engines",
@@ -185,6 +186,7 @@ def _clean_line(line: str) -> str:
     return match[1] + clean(match[2])
 
 
+_NUMBERED = re.compile("L[0-9]{1,7}: ")
 _LINE = re.compile(r"((?:L[0-9]{1,7}:)?[ ]{0,41})(.*)", re.DOTALL)
 
 
@@ -198,10 +200,19 @@ def _replay(item: WebSearchCall, queries: Sequence[str], sources: Sources) -> st
         for hit in kept
         if (url := presentable(str(hit.get("url") or "")))
     ]
-    results = [shown(hit, _MAX_REPLAYED_CHARS) for hit in hits]
+    results = [_shown_again(hit) for hit in hits]
     if not results and item.results is None:
         return "The results of this search were not kept."
     return listing(queries, results, sources, item.id or secrets.token_hex(8))
+
+
+def _shown_again(hit: Result) -> dict[str, Any]:
+    """A hit with the passages that stood below its excerpt."""
+    excerpt, *lines = hit.snippet.split("\n")
+    if not all(map(_NUMBERED.match, lines)):
+        return shown(hit, _MAX_REPLAYED_CHARS)
+    result = shown(Result(hit.url, hit.title, excerpt), _MAX_REPLAYED_CHARS)
+    return result | {"text": "\n".join([result["text"], *map(_clean_line, lines)])}
 
 
 def _source_urls(item: WebSearchCall) -> list[dict[str, Any]]:
