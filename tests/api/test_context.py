@@ -48,8 +48,8 @@ async def test_tokens_of_instructions_items_tools_and_history_are_counted(tmp_pa
 async def test_bad_bodies_are_refused_by_name(tmp_path: Path) -> None:
     async with serving(tmp_path, []) as served:
         with pytest.raises(BadRequestError) as refused:
-            await served.client.responses.compact(model="m", input=[], extra_body={"surprise": 1})
-        assert refused.value.param == "surprise"
+            await served.client.responses.compact(model="m", input=[], extra_body={"tools": "none"})
+        assert refused.value.param == "tools"
         with pytest.raises(BadRequestError) as refused:
             await served.client.responses.input_tokens.count(model="m", previous_response_id="resp_x")
         assert refused.value.param == "previous_response_id"
