@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import func, select
 from tools_runtime.errors import ApiError
 from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.stores import Attachment, Cursor, NewFile, NewUpload
+from tools_runtime.stores.blobs import ORPHAN_SECONDS
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import index_changes
 
@@ -129,7 +131,9 @@ async def test_a_restart_keeps_acknowledged_parts_and_no_others(tmp_path: Path):
     async with library(tmp_path, WordCounts()) as shelf, part_store(tmp_path, shelf) as parts:
         made = await parts.create(OWNER, NewUpload("x.txt", "assistants", 3))
         part = await parts.add_part(OWNER, made.id, text(b"abc"), max_bytes=10)
-        (tmp_path / "parts" / "part_torn.partial").write_bytes(b"ab")
+        torn = tmp_path / "parts" / "part_torn.partial"
+        torn.write_bytes(b"ab")
+        os.utime(torn, (0, time.time() - ORPHAN_SECONDS - 1))
     async with library(tmp_path, WordCounts()) as shelf, part_store(tmp_path, shelf) as parts:
         assert [path.name for path in (tmp_path / "parts").iterdir()] == [part.id]
         _, file = await parts.complete(OWNER, made.id, [part.id], None)
