@@ -121,7 +121,13 @@ async def _state(url: str, folder: Path) -> dict[str, int]:
     async with httpx.AsyncClient() as client:
         state: dict[str, int] = (await client.get(f"{url}/state", timeout=60)).json()
     data = folder / "data"
-    listed = ["docker", "ps", "--quiet", "--filter", f"label=tools-runtime.owner={(data / 'server-id').read_text()}"]
+    listed = [
+        "docker",
+        "ps",
+        "--quiet",
+        "--filter",
+        f"label=tools-runtime.owner={(data / 'index' / '0' / 'worker').read_text()}",
+    ]
     containers = await asyncio.to_thread(subprocess.run, listed, capture_output=True, check=True)
     return state | {
         "containers": len(containers.stdout.split()),
