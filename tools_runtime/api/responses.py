@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import orjson
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from tools_runtime.api import sse
 from tools_runtime.api.auth import Owner
 from tools_runtime.api.document import json_body
+from tools_runtime.api.hangup import unless_hung_up
 from tools_runtime.api.listing import Listing, includes, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.engine.service import Engine, Running
@@ -84,14 +84,9 @@ class EventStream(StreamingResponse):
 
 async def _finished(running: Running, request: Request) -> ResponseObject:
     """The final response. A client that hangs up cancels the run."""
-    hung_up = asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait((running.task, hung_up), return_when=asyncio.FIRST_COMPLETED)
-        if not running.task.done():
-            raise ApiError("The client closed the connection.", status=499)
-        return await running.log.finished()
+        return await unless_hung_up(request, running.log.finished())
     finally:
-        hung_up.cancel()
         running.cancel()
 
 
