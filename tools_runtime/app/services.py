@@ -1,0 +1,134 @@
+"""Builds and starts all services, and wires them to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from tools_runtime.api.mcp import McpEndpoint
+from tools_runtime.api.mcp_tools import McpLimits, McpTools
+from tools_runtime.app import files, interpreter
+from tools_runtime.app.content import Content
+from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.compaction import Compactor
+from tools_runtime.engine.content import ContentLoader
+from tools_runtime.engine.context import Contexts
+from tools_runtime.engine.prepare import Preparer, Rules
+from tools_runtime.engine.run import Limits
+from tools_runtime.engine.service import Engine
+from tools_runtime.retrieval.library import Library
+from tools_runtime.retrieval.reading import SubprocessReader
+from tools_runtime.search import backends
+from tools_runtime.search.browser import Browser
+from tools_runtime.search.chain import SearchChain
+from tools_runtime.search.fetch import GuardedFetcher
+from tools_runtime.search.pages import PageReader
+from tools_runtime.settings import Settings
+from tools_runtime.stores.conversations import ConversationStore
+from tools_runtime.stores.database import Database
+from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.seal import Seal
+from tools_runtime.stores.uploads import UploadStore
+from tools_runtime.stores.workspace import Workspace
+from tools_runtime.tools import HostedTool
+from tools_runtime.tools.code_interpreter import CodeInterpreter
+from tools_runtime.tools.code_interpreter.containers import Containers
+from tools_runtime.tools.file_search import FileSearch
+from tools_runtime.tools.web_search import WebSearch
+from tools_runtime.upstreams.router import Router
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the routes call."""
+
+    engine: Engine
+    contexts: Contexts
+    responses: ResponseStore
+    conversations: ConversationStore
+    library: Library
+    containers: Containers
+    content: Content
+    uploads: UploadStore
+    upstreams: Router
+    search: SearchChain
+    mcp: McpEndpoint | None
+
+
+async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) -> Services:
+    """Builds and starts everything; ``stack`` ends it in the opposite order."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    stack.push_async_callback(upstreams.aclose)
+    database = Database(f"sqlite:///{settings.data / 'tools-runtime.db'}")
+    await database.open()
+    stack.push_async_callback(database.close)
+    workspace = Workspace(settings.data / "index")
+    stack.callback(workspace.close)
+    reader = SubprocessReader(files.read_limits(settings))
+    library = await files.library(settings, database, workspace, reader, stack)
+    upload_store = await files.uploads(settings, database, library, stack)
+    fetcher = GuardedFetcher(settings)
+    stack.push_async_callback(fetcher.aclose)
+    content = Content(library.files, fetcher, reader)
+    loader = ContentLoader(content.load, content.fetch, content.read, settings.max_input_file_chars)
+    machines = await interpreter.containers(settings, database, workspace, stack)
+    chain = _chain(settings)
+    stack.push_async_callback(chain.aclose)
+    browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
+    web_search = WebSearch(chain, browser, any_url=settings.open_any_url, open_seconds=settings.search_open_seconds)
+    file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
+    tools = web_search, file_search, CodeInterpreter(machines, settings, content.load)
+    history = StoredHistory(ResponseStore(database), ConversationStore(database))
+    rules = Rules(settings.foreign_tools, settings.unknown_parameters)
+    preparer = Preparer(history, upstreams, tools, loader, _compactor(settings), rules)
+    engine = Engine(preparer, history, _limits(settings))
+    stack.push_async_callback(engine.aclose)
+    return Services(
+        engine=engine,
+        contexts=Contexts(preparer),
+        responses=history.responses,
+        conversations=history.conversations,
+        library=library,
+        containers=machines,
+        content=content,
+        uploads=upload_store,
+        upstreams=upstreams,
+        search=chain,
+        mcp=await _mcp(settings, tools, stack),
+    )
+
+
+async def _mcp(settings: Settings, tools: Sequence[HostedTool], stack: AsyncExitStack) -> McpEndpoint | None:
+    if not settings.mcp_server:
+        return None
+    limits = McpLimits(settings.tool_seconds, settings.max_tool_output_chars, settings.public_url)
+    endpoint = McpEndpoint(McpTools(tools, limits), settings.max_request_bytes, settings.allowed_origins)
+    await stack.enter_async_context(endpoint.running())
+    return endpoint
+
+
+def _chain(settings: Settings) -> SearchChain:
+    return SearchChain(
+        backends.configured(settings),
+        seconds=settings.search_seconds,
+        hedge_seconds=settings.search_hedge_seconds,
+        cache_seconds=settings.search_cache_seconds,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_turns=settings.max_turns,
+        max_parallel_calls=settings.max_parallel_calls,
+        tool_seconds=settings.tool_seconds,
+        tool_output_chars=settings.max_tool_output_chars,
+    )
+
+
+def _compactor(settings: Settings) -> Compactor:
+    return Compactor(
+        Seal(settings.data / "seal.key"),
+        default_threshold=settings.compact_tokens,
+        summary_tokens=settings.compact_summary_tokens,
+    )
