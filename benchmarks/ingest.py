@@ -1,6 +1,6 @@
 """Pages and chunks per second from upload to completion, on real PDFs, as a share of what the model does alone.
 
-    .venv/bin/python benchmarks/ingest.py /usr/share/doc/debian-policy/policy.pdf.gz
+    .venv/bin/python -P benchmarks/ingest.py /usr/share/doc/debian-policy/policy.pdf.gz
 
 The files (``.gz`` are unpacked first) go through ``create_app`` as a server has it. Then the same texts go to the same
 model, in the same batches, with nothing else to do. Both are repeated in turn, since the machine's speed changes.

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from tools_runtime import __version__
-from tools_runtime.api import auth, document, errors
+from tools_runtime.api import auth, document, errors, metrics
 from tools_runtime.app.routes import add_routes
 from tools_runtime.app.services import start
 from tools_runtime.settings import Settings
@@ -32,5 +32,6 @@ def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
     app = FastAPI(title="tools-runtime", version=__version__, lifespan=lifespan, separate_input_output_schemas=False)
     document.install(app)
     errors.install(app)
+    metrics.install(app)
     auth.install(app, auth.Keyring(settings.api_keys))
     return app

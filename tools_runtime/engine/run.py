@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from tools_runtime import metrics
 from tools_runtime.engine.prepare import Prepared
 from tools_runtime.engine.prompt import drop_oldest
 from tools_runtime.engine.turn import Call, Outcome, Turn
@@ -63,6 +65,15 @@ class Run:
 
     async def execute(self) -> None:
         """Never raises but when it is cancelled: whatever fails is an event."""
+        began = time.perf_counter()
+        try:
+            await self._execute()
+        finally:
+            status = self._log.response.status
+            ended = "cancelled" if status == "in_progress" else status
+            metrics.responses.labels(ended).observe(time.perf_counter() - began)
+
+    async def _execute(self) -> None:
         self._log.append(Created(response=self._log.response))
         self._log.append(InProgress(response=self._log.response))
         try:
@@ -164,6 +175,7 @@ class Run:
         hosted = call.hosted
         if hosted is None:
             return call.answer
+        began = time.perf_counter()
         clock = asyncio.timeout(self._limits.tool_seconds)
         try:
             async with self._slots, clock:
@@ -180,6 +192,8 @@ class Run:
             return "The tool failed because of an internal error."
         finally:
             hosted.close("incomplete")
+            spent = time.perf_counter() - began
+            metrics.hosted_calls.labels(hosted.item.type, hosted.item.status).observe(spent)
 
     # --- the end ---
 

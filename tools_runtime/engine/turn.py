@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from tools_runtime import metrics
 from tools_runtime.engine.call_writers import CallWriter, FunctionCallWriter, writer
 from tools_runtime.engine.citations import CitationRewriter
 from tools_runtime.engine.native import NativeItems
@@ -80,13 +82,20 @@ class Turn:
 
     async def run(self, upstream: Upstream, prompt: Prompt) -> Outcome:
         """Streams the model's answer into events. On any error the open items are closed as incomplete first."""
+        began = time.perf_counter()
+        outcome = "failed"
         try:
             async with aclosing(upstream.stream(prompt)) as deltas:
                 async for delta in deltas:
                     self._take(delta)
-        except BaseException:
+            outcome = str(self._finished.reason)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                outcome = "cancelled"
             self.close("incomplete")
             raise
+        finally:
+            _count(upstream.name, outcome, time.perf_counter() - began, self._finished.usage)
         self.close("completed" if self._finished.reason == "stop" else "incomplete")
         calls = list(self._calls.values())
         client_is_next = self._native.client_is_next or any(call.writer for call in calls)
@@ -194,3 +203,9 @@ class Turn:
         if self._reasoning is not None:
             reasoning, self._reasoning = self._reasoning, None
             self._said.append(reasoning.close(status, encrypted_content))
+
+
+def _count(upstream: str, outcome: str, seconds: float, usage: Usage) -> None:
+    metrics.model_calls.labels(upstream, outcome).observe(seconds)
+    metrics.tokens.labels(upstream, "input").inc(usage.input_tokens)
+    metrics.tokens.labels(upstream, "output").inc(usage.output_tokens)

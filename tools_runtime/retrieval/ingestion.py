@@ -6,12 +6,13 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from tools_runtime import metrics
 from tools_runtime.errors import is_full
 from tools_runtime.retrieval import Embedder, Reader, Unreadable
 from tools_runtime.retrieval.batching import EmbeddingQueue
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.passages import Passages
-from tools_runtime.stores import VectorStoreFile
+from tools_runtime.stores import ErrorCode, VectorStoreFile
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.jobs import Job, JobStore
 
@@ -135,11 +136,11 @@ class Ingestor:
         file, limits = job.file, self._limits
         try:
             if job.attempts > limits.attempts:  # the process died each time
-                await self._jobs.fail(file, "server_error", "Processing the file was interrupted too often.")
+                await self._fail(file, "server_error", "Processing the file was interrupted too often.")
                 return
             await self._ingest(file)
         except Unreadable as error:
-            await self._jobs.fail(file, error.code, str(error))
+            await self._fail(file, error.code, str(error))
         except Exception as error:
             if is_full(error):  # which is not the file's fault: it waits for room
                 _log.warning("the disk is full: %s waits", file.file_id)
@@ -150,14 +151,19 @@ class Ingestor:
                 pause = limits.retry_seconds * 2 ** (job.attempts - 1)
                 await self._jobs.retry(file, f"{type(error).__name__}: {error}"[:1000], pause)
             else:
-                await self._jobs.fail(file, "server_error", "The file could not be processed.")
+                await self._fail(file, "server_error", "The file could not be processed.")
 
     async def _ingest(self, member: VectorStoreFile) -> None:
         file = await self._files.get(member.owner, member.file_id)
         if file is None:  # deleted or expired meanwhile
-            await self._jobs.fail(member, "server_error", "The file is no longer there.")
+            await self._fail(member, "server_error", "The file is no longer there.")
             return
         document = await self._reader.read(self._files.path(file), file.filename)
         pieces = await asyncio.to_thread(self._chunker.split, document, member.chunk_tokens, member.overlap_tokens)
         matrices = await self._embedding.passages([piece.text for piece in pieces])
         await self._passages.add(member, self._jobs.worker, pieces, matrices)
+        metrics.files_ingested.labels("completed").inc()
+
+    async def _fail(self, file: VectorStoreFile, code: ErrorCode, message: str) -> None:
+        metrics.files_ingested.labels(code).inc()
+        await self._jobs.fail(file, code, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tools_runtime import metrics
 from tools_runtime.search import FetchError, PageFetcher, Query
 from tools_runtime.search.cache import Cache
 from tools_runtime.search.domains import permits
@@ -42,4 +43,10 @@ class Browser:
             if self._robots is not None and not await self._robots.allow(hop):
                 raise FetchError("robots_disallowed", "The site's robots.txt does not allow it.")
 
-        return await self._reader.read(await self._fetcher.get(url, check))
+        try:
+            document = await self._reader.read(await self._fetcher.get(url, check))
+        except FetchError as error:
+            metrics.pages.labels(error.code).inc()
+            raise
+        metrics.pages.labels("ok").inc()
+        return document

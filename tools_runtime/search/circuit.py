@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from tools_runtime import metrics
 from tools_runtime.search import SearchOutcome, Status
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ class Circuit:
         self._until = 0.0
         self._trying = False
         self._last: Status | None = None
+        self._up = metrics.backend_up.labels(name)
+        self._up.set(1)
 
     def refusal(self) -> SearchOutcome | None:
         """Why the backend is not to be asked now; None if it is, and then ``record`` or ``release`` must follow."""
@@ -54,9 +57,11 @@ class Circuit:
         """Takes note of an answer."""
         self._trying = False
         self._last = outcome.status
+        metrics.backend_answers.labels(self._name, outcome.status).inc()
         if outcome.status in ("ok", "empty"):
             self._failures = 0
             self._pause = 0.0
+            self._up.set(1)
             return
         self._failures += 1
         _log.warning("%s did not answer: %s %s", self._name, outcome.status, outcome.detail)
@@ -65,6 +70,7 @@ class Circuit:
             # An engine may name any time; none is believed for longer than our own longest pause.
             wait = min(outcome.retry_after or self._pause, _LONGEST_PAUSE)
             self._until = self._clock() + wait
+            self._up.set(0)
             _log.warning("%s is left alone for %.0f s", self._name, wait)
 
     def release(self) -> None:
