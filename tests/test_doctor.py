@@ -75,6 +75,24 @@ async def test_a_real_searxng_passes(tmp_path: Path, web_stack: Any) -> None:
     assert (await check("web search", tmp_path, searxng_url=web_stack.searxng_url)).state == "ok"
 
 
+async def test_each_backend_has_a_line_and_public_engines_are_not_asked(tmp_path: Path) -> None:
+    async with serving("/", 200) as up:
+        checks = await examine(
+            Settings(
+                data=tmp_path,
+                sandbox="none",
+                searxng_url="http://127.0.0.1:1",
+                kiwix_url=up,
+                search_backends=("kiwix", "searxng", "ddgs:mojeek"),
+            )
+        )
+    found = [(check.detail.split(":")[0], check.state) for check in checks if check.name == "web search"]
+    assert found[:2] == [("kiwix", "ok"), ("searxng", "failed")]
+    assert [check.detail for check in checks if "not asked" in check.detail] == [
+        "ddgs:mojeek: not asked now, since it counts each question"
+    ]
+
+
 async def test_an_unknown_search_backend_has_failed(tmp_path: Path) -> None:
     found = await check("web search", tmp_path, search_backends=("yahooo",))
     assert (found.state, "yahooo" in found.detail) == ("failed", True)

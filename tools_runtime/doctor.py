@@ -30,6 +30,8 @@ State = Literal["ok", "off", "failed"]
 _COLOURS: dict[State, str] = {"ok": "green", "off": "yellow", "failed": "red"}
 _PROBE_SECONDS = 5
 _NAMED_MODELS = 4
+_DATABASE_NEEDS = 2**20
+"""Bytes. SQLite cannot even be read without room for its log and its shared memory."""
 _TINY = "SmolLM2 with 135 million parameters, for trying things out and not for answers"
 
 
@@ -50,7 +52,7 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
     sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
     own = [_embedder(settings), _readers(settings), _keys(settings), _data(settings.data)]
-    return [sandbox, *upstreams, search, *own]
+    return [sandbox, *upstreams, *search, *own]
 
 
 def table(checks: Sequence[Check]) -> Table:
@@ -113,40 +115,42 @@ def _upstream(name: str, where: str, models: Sequence[str], complaint: str | Non
     return Check("model server", "ok", f"{name}: {where}; {', '.join(models[:_NAMED_MODELS])}{more}")
 
 
-async def _search(settings: Settings) -> Check:
-    """Public engines are not asked: they count each question."""
-    name = "web search"
+async def _search(settings: Settings) -> list[Check]:
+    """A finding for each backend, in the order in which they are asked."""
     try:
         configured = backends.configured(settings)
     except ValueError as error:
-        return Check(name, "failed", str(error), fatal=True)
-    order = ", then ".join(backend.name for backend in configured)
+        return [Check("web search", "failed", str(error), fatal=True)]
     for backend in configured:
         await backend.aclose()
-    if settings.searxng_url is None:
-        return Check(name, "ok", order)
-    complaint = await _searxng_complaint(settings.searxng_url)
-    where = f"{order}; SearXNG is {_public(settings.searxng_url)}"
-    return Check(name, "failed" if complaint else "ok", f"{where}: {complaint}" if complaint else where)
+    return list(await asyncio.gather(*(_backend(backend.name, settings) for backend in configured)))
 
 
-async def _searxng_complaint(url: str) -> str | None:
-    """What is wrong with a SearXNG. It is asked for nothing, so that it asks no engine: 400 is the right answer."""
-    timeout = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
+async def _backend(name: str, settings: Settings) -> Check:
+    """Only servers of one's own are asked, and nothing that makes them ask an engine: a SearXNG that speaks JSON
+    answers 400."""
+    if name == "searxng" and settings.searxng_url:
+        return await _probe(name, settings.searxng_url, "/search?format=json", (200, 400))
+    if name == "kiwix" and settings.kiwix_url:
+        return await _probe(name, settings.kiwix_url, "/", (200,))
+    return Check("web search", "ok", f"{name}: not asked now, since it counts each question")
+
+
+async def _probe(name: str, url: str, path: str, good: Sequence[int]) -> Check:
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"{url.rstrip('/')}/search", params={"format": "json"}) as response,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS)) as session,
+            session.get(url.rstrip("/") + path) as response,
         ):
-            if response.status in (200, 400):
-                return None
-            if response.status == 403:
-                return "HTTP 403; its settings.yml must allow JSON (search.formats: [html, json])"
-            return f"HTTP {response.status}"
+            complaint = "" if response.status in good else f"HTTP {response.status}"
     except TimeoutError:
-        return f"no answer in {_PROBE_SECONDS} s"
+        complaint = f"no answer in {_PROBE_SECONDS} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return str(error) or type(error).__name__
+        complaint = str(error) or type(error).__name__
+    if name == "searxng" and complaint == "HTTP 403":
+        complaint += "; its settings.yml must allow JSON (search.formats: [html, json])"
+    where = f"{name}: {_public(url)}"
+    return Check("web search", "failed" if complaint else "ok", f"{where}: {complaint}" if complaint else where)
 
 
 def _embedder(settings: Settings) -> Check:
@@ -181,7 +185,9 @@ def _data(folder: Path) -> Check:
     name = "data folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_DATABASE_NEEDS))
+            file.flush()
             free = shutil.disk_usage(folder).free
     except OSError as error:
         return Check(name, "failed", f"{folder} cannot be written to: {error.strerror}", fatal=True)

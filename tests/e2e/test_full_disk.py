@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command import serving
+from command import run, serving
 
 from e2e.bookkeeping import Bookkeeping, answer, upload
 
@@ -87,5 +87,21 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, disk: Path, embed
         books.check(server)
         books.attach(server, "third")
         books.check(server)
+    with client(log, data, embeddings) as server:
+        books.check(server)
+
+
+@pytest.mark.slow
+def test_a_server_does_not_start_on_a_full_disk_says_why_and_loses_nothing(tmp_path: Path, disk: Path, embeddings: str):
+    log, data = tmp_path / "server.log", disk / "data"
+    books = Bookkeeping()
+    with client(log, data, embeddings) as server:
+        books.store = answer(server.post("/vector_stores", json={}))["id"]
+        books.attach(server, " ".join(f"first{n}" for n in range(2000)))
+    fill(disk / "ballast")
+    told = run("serve", data=data, sandbox="none")
+    assert told.returncode == 2
+    assert "No space left on device" in told.stdout
+    (disk / "ballast").unlink()
     with client(log, data, embeddings) as server:
         books.check(server)
