@@ -120,6 +120,20 @@ class Settings(BaseSettings):
     compact_summary_tokens: int = Field(default=4096, ge=1)
     """Of the summary that the model writes of what is compacted."""
 
+    # MCP servers that requests name
+    mcp_allow: Annotated[tuple[str, ...], NoDecode] = ()
+    """``host:port``s of MCP servers that may be reached besides public addresses at ports 80 and 443."""
+    mcp_list_seconds: float = Field(default=30, gt=0)
+    """For connecting to a server and listing its tools."""
+    mcp_call_seconds: float = Field(default=240, gt=0)
+    """For one call, connecting included. A call of ``tool_seconds`` is stopped all the same."""
+    mcp_max_bytes: int = Field(default=8 * 2**20, gt=0)
+    """Of one answer of a server."""
+    mcp_max_tools: int = Field(default=128, ge=1)
+    """Tools of one server that a request may show to the model; OpenAI's limit for functions."""
+    mcp_max_list_bytes: int = Field(default=2**19, gt=0)
+    """Of their names, descriptions and schemas together."""
+
     # Web search
     searxng_url: str | None = None
     """Base URL of a SearXNG whose settings allow the format ``json``."""
@@ -306,6 +320,7 @@ class Settings(BaseSettings):
         "upstream_native_tools",
         "search_backends",
         "fetch_allow",
+        "mcp_allow",
         "sandbox_allowed_domains",
         mode="before",
     )

@@ -96,9 +96,6 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"type": "additional_tools", "role": "developer", "tools": [FIND, CRM]},
     {"type": "configuration_update", "reasoning": {"effort": "low"}},
     {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "a", "tools": []},
-    {"type": "mcp_call", "id": "mcp_1", "server_label": "a", "name": "f", "arguments": "{}", "output": "x"},
-    {"type": "mcp_approval_request", "id": "mcpr_1", "server_label": "a", "name": "f", "arguments": "{}"},
-    {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": True},
 )
 
 OTHERS: tuple[dict[str, Any], ...] = (
@@ -115,6 +112,9 @@ OTHERS: tuple[dict[str, Any], ...] = (
     {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
     {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["q"]},
     {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "cntr_1"},
+    {"type": "mcp_call", "id": "mcp_1", "server_label": "a", "name": "f", "arguments": "{}", "output": "x"},
+    {"type": "mcp_approval_request", "id": "mcpr_1", "server_label": "a", "name": "f", "arguments": "{}"},
+    {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": False},
     {"type": "compaction", "encrypted_content": "gAAA"},
     {"type": "compaction_trigger"},
     {"type": "item_reference", "id": "msg_1"},

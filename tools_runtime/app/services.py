@@ -15,11 +15,12 @@ from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.context import Contexts
 from tools_runtime.engine.prepare import Preparer, Rules
-from tools_runtime.engine.run import Limits
+from tools_runtime.engine.run import Limits as RunLimits
 from tools_runtime.engine.service import Engine
 from tools_runtime.retrieval.library import Library
 from tools_runtime.retrieval.reading import SubprocessReader
 from tools_runtime.search import backends
+from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
 from tools_runtime.search.fetch import GuardedFetcher
@@ -35,6 +36,8 @@ from tools_runtime.tools import HostedTool
 from tools_runtime.tools.code_interpreter import CodeInterpreter
 from tools_runtime.tools.code_interpreter.containers import Containers
 from tools_runtime.tools.file_search import FileSearch
+from tools_runtime.tools.mcp import Mcp
+from tools_runtime.tools.mcp.connection import Limits, Network
 from tools_runtime.tools.web_search import WebSearch
 from tools_runtime.upstreams.router import Router
 
@@ -78,7 +81,7 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
     web_search = WebSearch(chain, browser, any_url=settings.open_any_url, open_seconds=settings.search_open_seconds)
     file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
-    tools = web_search, file_search, CodeInterpreter(machines, settings, content.load)
+    tools = web_search, file_search, CodeInterpreter(machines, settings, content.load), Mcp(_mcp_network(settings))
     history = StoredHistory(ResponseStore(database), ConversationStore(database))
     rules = Rules(settings.foreign_tools, settings.unknown_parameters)
     preparer = Preparer(history, upstreams, tools, loader, _compactor(settings), rules)
@@ -108,6 +111,18 @@ async def _mcp(settings: Settings, tools: Sequence[HostedTool], stack: AsyncExit
     return endpoint
 
 
+def _mcp_network(settings: Settings) -> Network:
+    limits = Limits(
+        list_seconds=settings.mcp_list_seconds,
+        call_seconds=settings.mcp_call_seconds,
+        answer_bytes=settings.mcp_max_bytes,
+        tools=settings.mcp_max_tools,
+        list_bytes=settings.mcp_max_list_bytes,
+        output_chars=settings.max_tool_output_chars,
+    )
+    return Network(AddressPolicy(settings.mcp_allow), limits)
+
+
 def _chain(settings: Settings) -> SearchChain:
     return SearchChain(
         backends.configured(settings),
@@ -117,8 +132,8 @@ def _chain(settings: Settings) -> SearchChain:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> RunLimits:
+    return RunLimits(
         max_turns=settings.max_turns,
         max_parallel_calls=settings.max_parallel_calls,
         tool_seconds=settings.tool_seconds,

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ValidationError
 
 from tools_runtime import ids
+from tools_runtime.engine.approvals import Approvals
 from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
@@ -30,6 +31,7 @@ from tools_runtime.protocol.items import (
     ItemReference,
     Message,
 )
+from tools_runtime.protocol.mcp_items import McpApprovalRequest
 from tools_runtime.protocol.prompt import Choice, Function, Prompt, PromptItem
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.tools import HostedTool, Scope
@@ -53,6 +55,7 @@ _PREFIXES = {
     "tool_search_output": "tso",
     "reasoning": "rs",
     "compaction": "cmp",
+    "mcp_approval_response": "mcprr",
 }
 
 
@@ -87,6 +90,8 @@ class Prepared:
     items: list[PromptItem]
     old_items: list[Item]
     new_items: list[Item]
+    approved: list[McpApprovalRequest]
+    """Calls that the user has allowed, to be made first."""
     compactor: Compactor
     compacts: bool
     """The request wants the context compacted, and no answer."""
@@ -143,7 +148,6 @@ class Preparer:
         self._history = history
         self._upstreams = upstreams
         self._tools = tools
-        self._by_item = {tool.item_type: tool for tool in tools}
         self._loader = loader
         self._compactor = compactor
         self._rules = rules or Rules()
@@ -161,14 +165,17 @@ class Preparer:
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
         given = _given(request, old, new, upstream.takes)
+        tools = [tool for tool in self._tools if not _left_to_the_server(tool, upstream.takes)]
+        approvals = Approvals(old, new)
         sources, names = Sources(), Names([each.tool for each in given])
-        reader = Reader(upstream.takes, names)
-        builder = PromptBuilder(owner, self._by_item, sources, self._loader, self._compactor, reader)
+        reader = Reader(upstream.takes, names, approvals)
+        by_item = {tool.item_type: tool for tool in tools}
+        builder = PromptBuilder(owner, by_item, sources, self._loader, self._compactor, reader)
         items = await builder.build(old, new)
         if not items and generate:
             raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
-        resolver = Resolver(self._tools, upstream.takes, self._rules.foreign_tools)
+        resolver = Resolver(tools, upstream.takes, self._rules.foreign_tools)
         toolbox = await resolver.resolve(given, scope, names)
         log = EventLog(first_response(scope, model, toolbox))
         if remembered and not remembered.stored:
@@ -184,6 +191,7 @@ class Preparer:
             items=items,
             old_items=old,
             new_items=new,
+            approved=[] if upstream.takes("mcp") else approvals.granted(toolbox.servers),
             compactor=self._compactor,
             compacts=_triggers(request),
             generate=generate,
@@ -263,6 +271,11 @@ def _given(
             known.add(key)
             given.append(Given(tool, param, echoed=False))
     return given
+
+
+def _left_to_the_server(tool: HostedTool, takes: Callable[[str], bool]) -> bool:
+    """MCP servers are asked by the model server, if it does that."""
+    return tool.item_type == "mcp_call" and takes("mcp")
 
 
 def _refuse_unsupported(request: CreateResponse) -> None:

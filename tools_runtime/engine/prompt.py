@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tools_runtime.engine.approvals import Approvals
 from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.foreign import as_functions, call_id, is_call, is_output, tool_of
@@ -22,6 +23,7 @@ from tools_runtime.protocol.items import (
     OutputText,
     Reasoning,
 )
+from tools_runtime.protocol.mcp_items import McpApprovalRequest
 from tools_runtime.protocol.prompt import NativeItem, PromptItem
 from tools_runtime.tools import HostedTool
 from tools_runtime.tools.sources import Sources
@@ -38,10 +40,11 @@ class Compactions(Protocol):
 @dataclass(frozen=True)
 class Reader:
     """Who a prompt is for: ``takes`` tells what the model server takes natively, ``names`` what the model calls the
-    client's tools."""
+    client's tools, ``approvals`` what became of the calls that the user was asked for."""
 
     takes: Callable[[str], bool]
     names: Names
+    approvals: Approvals
 
 
 class PromptBuilder:
@@ -62,6 +65,7 @@ class PromptBuilder:
         self._loader = loader
         self._takes = reader.takes
         self._names = reader.names
+        self._approvals = reader.approvals
         self._compactions = compactions
 
     async def build(self, old: Sequence[Item], new: Sequence[Item]) -> list[PromptItem]:
@@ -89,6 +93,9 @@ class PromptBuilder:
             return self._compaction(item, param)
         if isinstance(item, FunctionCall):
             return [item if not item.namespace or self._takes("namespace") else self._flat(item)]
+        if isinstance(item, McpApprovalRequest) and not self._takes("mcp"):
+            unmade = self._approvals.unmade(item)
+            return [] if unmade is None else await self._item(unmade, param)
         if tool := self._tools.get(item.type):
             return tool.render(item, self._sources)
         native = not isinstance(item, FunctionCallOutput) and self._takes(tool_of(item))

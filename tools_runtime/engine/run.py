@@ -86,6 +86,8 @@ class Run:
         except Exception:
             logger.exception("run %s failed", self._log.response.id)
             await self._fail(server_error("The server had an error while processing the request."))
+        finally:
+            await self._prepared.toolbox.aclose()
 
     # --- turns ---
 
@@ -97,6 +99,8 @@ class Run:
         if self._prepared.compacts:
             await self._compact(self._prepared.prompt(items, "auto"))
             return "stop"
+        self._prepared = await self._opened()
+        items += await self._approved()
         choice = self._prepared.toolbox.choice
         calls_left = self._prepared.request.max_tool_calls or self._limits.max_turns * 64
         for number in range(1, self._limits.max_turns + 1):
@@ -109,7 +113,7 @@ class Run:
             if outcome.reason != "stop":
                 return outcome.reason
             outputs = await self._answer([call for call in outcome.calls if call.writer is None])
-            if not outputs or outcome.client_is_next:
+            if not outputs or outcome.client_is_next or any(call.asks_client for call in outcome.calls):
                 return "stop"
             if self._tokens_left() == 0:
                 return "length"
@@ -122,7 +126,7 @@ class Run:
         """The next turn's prompt. ``exhausted``: no hosted call is allowed any more, so the model must answer. Where
         the request wants it, ``items`` are compacted before."""
         prepared = self._prepared
-        functions = prepared.toolbox.without_hosted() if exhausted else prepared.toolbox.functions
+        functions = prepared.toolbox.without_hosted() if exhausted else prepared.toolbox.choosable(choice)
         prompt = prepared.prompt(items, choice, functions=functions, max_output_tokens=self._tokens_left())
         if not await prepared.compactor.due(prompt, self._last_turn):
             return prompt
@@ -159,6 +163,22 @@ class Run:
                 if shorter is None or error.code != CONTEXT_OVERFLOW or len(self._log) != before:
                     raise
                 prompt = dataclasses.replace(prompt, items=tuple(shorter))
+
+    # --- before the first turn ---
+
+    async def _opened(self) -> Prepared:
+        """The request with the functions of all servers that its tools name."""
+        return dataclasses.replace(self._prepared, toolbox=await self._prepared.toolbox.opened(self._log.append))
+
+    async def _approved(self) -> list[PromptItem]:
+        """Makes the calls that the user has allowed."""
+        calls = []
+        for request in self._prepared.approved:
+            server = self._prepared.toolbox.servers[request.server_label]
+            hosted = server.approved(request, self._log.append)
+            name = server.name_of(request.name)
+            calls.append(Call(hosted.item_id, name, hosted=hosted, arguments=[request.arguments]))
+        return [*(call.prompt_item() for call in calls), *await self._answer(calls)]
 
     # --- hosted calls ---
 

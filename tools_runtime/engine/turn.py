@@ -47,6 +47,11 @@ class Call:
     answer: str = ""
     arguments: list[str] = field(default_factory=list)
 
+    @property
+    def asks_client(self) -> bool:
+        """Whether the call waits for the client's leave."""
+        return self.hosted is not None and self.hosted.client_is_next
+
     def prompt_item(self) -> FunctionCall:
         within = {"namespace": self.namespace} if self.namespace else {}
         return FunctionCall(call_id=self.call_id, name=self.name, arguments="".join(self.arguments), **within)

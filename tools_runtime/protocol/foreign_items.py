@@ -152,10 +152,6 @@ class ProgramOutput(ForeignOutput):
     result: str
 
 
-class McpItem(ForeignItem):
-    type: Literal["mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"]
-
-
 # --- no calls --------------------------------------------------------------------------------------------------------
 
 
@@ -206,10 +202,6 @@ ForeignItems = (
     | Annotated[ImageGenerationCall, Tag("image_generation_call")]
     | Annotated[Program, Tag("program")]
     | Annotated[ProgramOutput, Tag("program_output")]
-    | Annotated[McpItem, Tag("mcp_list_tools")]
-    | Annotated[McpItem, Tag("mcp_call")]
-    | Annotated[McpItem, Tag("mcp_approval_request")]
-    | Annotated[McpItem, Tag("mcp_approval_response")]
     | Annotated[AdditionalTools, Tag("additional_tools")]
     | Annotated[ConfigurationUpdate, Tag("configuration_update")]
     | Annotated[Compaction, Tag("compaction")]

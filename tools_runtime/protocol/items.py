@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from tools_runtime.protocol.base import Sparse, Wire
 from tools_runtime.protocol.foreign_items import ForeignItem, ForeignItems
+from tools_runtime.protocol.mcp_items import McpApprovalRequest, McpApprovalResponse, McpCall, McpListTools
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
@@ -315,6 +316,10 @@ _ITEMS = (
     | Annotated[WebSearchCall, Tag("web_search_call")]
     | Annotated[FileSearchCall, Tag("file_search_call")]
     | Annotated[CodeInterpreterCall, Tag("code_interpreter_call")]
+    | Annotated[McpListTools, Tag("mcp_list_tools")]
+    | Annotated[McpCall, Tag("mcp_call")]
+    | Annotated[McpApprovalRequest, Tag("mcp_approval_request")]
+    | Annotated[McpApprovalResponse, Tag("mcp_approval_response")]
     | ForeignItems
 )
 

@@ -131,7 +131,49 @@ class CodeInterpreterTool(StrictWire):
     container: str | AutoContainer
 
 
-HostedToolParam = WebSearchTool | WebSearchPreviewTool | FileSearchTool | CodeInterpreterTool
+class McpFilter(OpenWire):
+    """Some of a server's tools: those that meet every condition."""
+
+    tool_names: list[str] | None = None
+    read_only: bool | None = None
+
+
+class McpApprovals(OpenWire):
+    """Which calls the user must allow: those that ``always`` names, and those that ``never`` does not."""
+
+    always: McpFilter | None = None
+    never: McpFilter | None = None
+
+
+def _mcp_shape(value: Any) -> str:
+    return "plain" if isinstance(value, str | list) else "object"
+
+
+class McpTool(OpenWire):
+    """The tools of an MCP server. ``headers`` and ``authorization`` (a bearer token) are secrets."""
+
+    type: Literal["mcp"]
+    server_label: str = Field(min_length=1)
+    server_url: str | None = None
+    server_description: str | None = None
+    connector_id: str | None = None
+    tunnel_id: str | None = None
+    headers: dict[str, str] | None = None
+    authorization: str | None = None
+    allowed_tools: (
+        Annotated[Annotated[list[str], Tag("plain")] | Annotated[McpFilter, Tag("object")], Discriminator(_mcp_shape)]
+        | None
+    ) = None
+    require_approval: (
+        Annotated[
+            Annotated[Literal["always", "never"], Tag("plain")] | Annotated[McpApprovals, Tag("object")],
+            Discriminator(_mcp_shape),
+        ]
+        | None
+    ) = None
+
+
+HostedToolParam = WebSearchTool | WebSearchPreviewTool | FileSearchTool | CodeInterpreterTool | McpTool
 
 # --- the union -------------------------------------------------------------------------------------------------------
 
@@ -142,6 +184,7 @@ HOSTED_TYPES = (
     "web_search_preview_2025_03_11",
     "file_search",
     "code_interpreter",
+    "mcp",
 )
 
 CLIENT_TYPES = ("function", "custom", "namespace", "shell", "local_shell", "apply_patch", "tool_search")
@@ -171,6 +214,7 @@ Tool = Annotated[
     | Annotated[WebSearchPreviewTool, Tag("web_search_preview")]
     | Annotated[FileSearchTool, Tag("file_search")]
     | Annotated[CodeInterpreterTool, Tag("code_interpreter")]
+    | Annotated[McpTool, Tag("mcp")]
     | Annotated[ForeignTool, Tag("foreign")],
     Discriminator(_tag),
 ]

@@ -32,6 +32,12 @@ def clean(text: str) -> str:
     return " ".join(_TEMPLATE_TOKEN.sub(r"\g<0> ", unmarked).split())
 
 
+def clean_data(text: str) -> str:
+    """The same for data, whose lines, spaces and numbers in brackets mean something."""
+    visible = "".join(char for char in text if char in "\n\t" or _visible(char))
+    return _TEMPLATE_TOKEN.sub(r"\g<0> ", visible.translate(_MARKERS))
+
+
 def _visible(char: str) -> bool:
     if char in _FILLERS or "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":  # variation selectors
         return False

@@ -5,6 +5,8 @@ Three objects, from the longest-lived to the shortest:
 * ``HostedTool`` lives as long as the server. It knows its backends and what old items of its kind look like to a model.
 * ``BoundTool`` is a tool with one request's options. ``HostedTool.bind`` makes it, and refuses what can be refused.
 * ``HostedCall`` is one call by the model: it owns one output item, writes that item's events, and runs the work.
+
+A ``ServerTool`` is a bound tool whose functions another server has: the engine opens it before the first turn.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from tools_runtime.protocol.events import Event, OutputItemAdded, OutputItemDone
 from tools_runtime.protocol.items import HostedItem, Item
+from tools_runtime.protocol.mcp_items import McpApprovalRequest, McpCall
 from tools_runtime.protocol.prompt import Function, PromptItem
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.tools import HostedToolParam
@@ -65,14 +68,57 @@ class BoundTool(Protocol):
     """The ``type`` that the request used."""
     echo: dict[str, Any]
     """The tool as the response object shows it, with defaults filled in."""
-    functions: tuple[Function, ...]
-    """The functions that the model sees. The first is the one that ``tool_choice`` forces."""
-    instructions: str | None
-    """What the model must be told once, beside the functions' descriptions."""
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """The functions that the model sees. The first is the one that ``tool_choice`` forces."""
+        ...
+
+    @property
+    def instructions(self) -> str | None:
+        """What the model must be told once, beside the functions' descriptions."""
+        ...
 
     def call(self, function: str, emit: Emit) -> HostedCall:
         """Begins a call of one of ``functions``. Cheap; opens nothing."""
         ...
+
+
+class ServerTool(ABC):
+    """A bound tool whose ``functions`` are those of another server. ``server_label`` is the server's name in the
+    request; ``listed``: its functions are known."""
+
+    type: str
+    echo: dict[str, Any]
+    server_label: str
+    listed: bool
+
+    @property
+    @abstractmethod
+    def functions(self) -> tuple[Function, ...]: ...
+
+    @property
+    @abstractmethod
+    def instructions(self) -> str | None: ...
+
+    @abstractmethod
+    def name_of(self, tool: str) -> str:
+        """The name of the function for one of the server's tools, which it need not have."""
+
+    @abstractmethod
+    async def list_functions(self, emit: Emit) -> None:
+        """Asks the server for its functions, and writes the item that holds them. Raises ``ApiError``."""
+
+    @abstractmethod
+    def call(self, function: str, emit: Emit) -> HostedCall: ...
+
+    @abstractmethod
+    def approved(self, request: McpApprovalRequest, emit: Emit) -> HostedCall:
+        """Begins the call that the user has allowed."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Ends the connection, if there is one."""
 
 
 class HostedCall(ABC):
@@ -81,9 +127,11 @@ class HostedCall(ABC):
     Subclasses call ``open`` once, then emit their progress events, change ``item``, and call ``close`` once.
     """
 
-    def __init__(self, emit: Emit, item: HostedItem) -> None:
+    def __init__(self, emit: Emit, item: HostedItem | McpCall | McpApprovalRequest) -> None:
         self.emit = emit
         self.item = item
+        self.client_is_next = False
+        """Whether the item is a question to the client, and its answer is to be waited for."""
         self._state: Literal["unopened", "open", "closed"] = "unopened"
 
     @property
@@ -101,7 +149,8 @@ class HostedCall(ABC):
         """Emits ``output_item.done`` with the item's final fields. Does nothing when the item is not open."""
         if self._state == "open":
             self._state = "closed"
-            self.item.status = status
+            if not isinstance(self.item, McpApprovalRequest):
+                self.item.status = status
             self.emit(OutputItemDone(item=self.item.model_copy()))
 
     def announce(self, arguments: str) -> None:
