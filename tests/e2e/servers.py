@@ -46,7 +46,7 @@ class Model:
             yield step
 
 
-def call(name: str, call_id: str = "call_1", **arguments: Any) -> list[Delta]:
+def call(name: str, call_id: str = "call_1", /, **arguments: Any) -> list[Delta]:
     """A call whose arguments come in pieces."""
     text = orjson.dumps(arguments).decode()
     pieces = [text[position : position + 5] for position in range(0, len(text), 5)]

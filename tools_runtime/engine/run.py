@@ -213,7 +213,7 @@ class Run:
         finally:
             hosted.close("incomplete")
             spent = time.perf_counter() - began
-            metrics.hosted_calls.labels(hosted.item.type, hosted.item.status).observe(spent)
+            metrics.hosted_calls.labels(hosted.item.type, hosted.status).observe(spent)
 
     # --- the end ---
 

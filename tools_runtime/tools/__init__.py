@@ -139,6 +139,11 @@ class HostedCall(ABC):
         assert self.item.id is not None
         return self.item.id
 
+    @property
+    def status(self) -> str:
+        """The item's; a question to the client has none, and is complete as it is."""
+        return "completed" if isinstance(self.item, McpApprovalRequest) else str(self.item.status)
+
     def open(self) -> None:
         """Emits ``output_item.added``. Does nothing when the item is open already."""
         if self._state == "unopened":
