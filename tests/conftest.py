@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import campaigns
+import databases
 import hypothesis
 import pytest
 import stack
 from harness import recorded
+from postgres import Postgres
 
 from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+from tools_runtime.stores.database import Database
 
 # On a busy machine making the input takes long, and that says nothing about what is tested.
 hypothesis.settings.register_profile(
@@ -32,6 +37,45 @@ def embedder() -> Iterator[SentenceTransformerEmbedder]:
     embedder = SentenceTransformerEmbedder()
     yield embedder
     embedder.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of the tests' own."""
+    with Postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres: Postgres) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the tables and nothing in them, to be copied."""
+
+    async def fill(url: str) -> None:
+        database = Database(url)
+        await database.open()
+        await database.close()
+
+    with postgres.database() as url:
+        asyncio.run(fill(url))
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A new database: a file, and another time one of a PostgreSQL server."""
+    if request.param == "sqlite":
+        yield databases.url(tmp_path)
+    else:
+        tables = request.getfixturevalue("postgres_tables")
+        with request.getfixturevalue("postgres").database(tables) as url:
+            yield url
+
+
+@pytest.fixture
+def each_database(database_url: str, tmp_path: Path) -> Iterator[None]:
+    """Runs a test once with each kind of database in its folder."""
+    with databases.assigned(tmp_path, database_url):
+        yield
 
 
 @pytest.fixture

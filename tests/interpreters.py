@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import databases
+
 from sandbox import Sandbox
 from tools_runtime.settings import Settings
 from tools_runtime.stores.blobs import BlobStore
@@ -37,7 +39,7 @@ async def serving(
     """What is stored goes to ``folder``, or away. Another server on the same folder is a restart."""
     with tempfile.TemporaryDirectory() as temporary:
         data = folder or Path(temporary)
-        database = Database(f"sqlite:///{data / 'test.db'}")
+        database = Database(databases.url(data))
         await database.open()
         configured = Settings(data=data, **settings)
         store = ContainerStore(database, clock or Clock(), worker="this")

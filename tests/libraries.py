@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import databases
 import numpy as np
 
 from tools_runtime.retrieval import Embedder, Matrix, Models, Reader, Reranker
@@ -70,7 +71,7 @@ async def library(
     limits: IngestLimits = INGEST,
 ) -> AsyncIterator[Library]:
     """A library whose database and blobs lie in ``folder``; a second one on the same folder is a restart."""
-    database = Database(f"sqlite:///{folder}/library.db")
+    database = Database(databases.url(folder))
     await database.open()
     files = FileStore(database, BlobStore(folder / "files"))
     members = VectorStoreFileStore(database)
@@ -104,7 +105,7 @@ def search_index(database: Database, folder: Path, model: str, shape: IndexShape
 @asynccontextmanager
 async def part_store(folder: Path, shelf: Library) -> AsyncIterator[UploadStore]:
     """The uploads that become files of ``shelf``, which lies in the same folder."""
-    database = Database(f"sqlite:///{folder}/library.db")
+    database = Database(databases.url(folder))
     await database.open()
     store = UploadStore(database, BlobStore(folder / "parts"), shelf.files, seconds=3600)
     await store.start()

@@ -115,6 +115,18 @@ async def test_what_reads_scanned_pages_and_old_documents_is_named(tmp_path: Pat
     assert (await check("readers", tmp_path, ocr_pages=0)).detail == "old Office documents"
 
 
+async def test_a_database_is_named_without_its_credentials(tmp_path: Path, database_url: str) -> None:
+    found = await check("database", tmp_path, database_url=database_url)
+    assert found.state == "ok" and found.detail.startswith(database_url.split(":")[0])
+    assert "tests:" not in found.detail
+
+
+async def test_a_database_that_does_not_answer_stops_the_server(tmp_path: Path) -> None:
+    found = await check("database", tmp_path, database_url="postgresql://me:hush@127.0.0.1:1/x")
+    assert (found.state, found.fatal) == ("failed", True)
+    assert "hush" not in found.detail
+
+
 async def test_a_data_folder_is_made(tmp_path: Path) -> None:
     assert (await check("data folder", tmp_path / "a/b")).state == "ok"
     assert os.listdir(tmp_path / "a/b") == []

@@ -15,6 +15,7 @@ from typing import Literal
 import aiohttp
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
 from sandbox import SandboxUnavailable
@@ -22,6 +23,7 @@ from tools_runtime.retrieval.readers import programs
 from tools_runtime.retrieval.sentence_transformer import PACKAGED
 from tools_runtime.search import backends
 from tools_runtime.settings import Settings
+from tools_runtime.stores import connections
 from tools_runtime.tools.code_interpreter import drivers
 from tools_runtime.upstreams import router
 
@@ -52,6 +54,8 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
     sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
     own = [_embedder(settings), _readers(settings), _keys(settings), _data(settings.data)]
+    if settings.database_url is not None:
+        own.append(await asyncio.to_thread(_database, settings.database))
     return [sandbox, *upstreams, *search, *own]
 
 
@@ -192,6 +196,14 @@ def _data(folder: Path) -> Check:
     except OSError as error:
         return Check(name, "failed", f"{folder} cannot be written to: {error.strerror}", fatal=True)
     return Check(name, "ok", f"{folder.resolve()}, {free / 1e9:.0f} GB free")
+
+
+def _database(url: str) -> Check:
+    try:
+        return Check("database", "ok", connections.describe(url))
+    except (SQLAlchemyError, ValueError) as error:
+        said = str(getattr(error, "orig", error)).strip().splitlines()
+        return Check("database", "failed", said[0] if said else type(error).__name__, fatal=True)
 
 
 def _public(url: str) -> str:

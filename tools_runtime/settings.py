@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     others; a name may have several keys."""
     data: Path = Path("indexes")
     """Folder of the database, the uploaded files and the index; made if missing."""
+    database_url: SecretStr | None = None
+    """``postgresql://user:password@host/name``; without it the database is a SQLite file in ``data``."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of this server's own loggers; those of libraries say warnings and errors only."""
     max_request_bytes: int = 64 * 2**20
@@ -337,6 +339,20 @@ class Settings(BaseSettings):
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("a key stands there twice")
         return keys
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://", "sqlite:///")):
+            raise ValueError("must begin with postgresql:// or sqlite:///")
+        return url
+
+    @property
+    def database(self) -> str:
+        """The URL of the database."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data / 'tools-runtime.db'}"
+        return self.database_url.get_secret_value()
 
     @model_validator(mode="after")
     def _embedding_model_named(self) -> Settings:

@@ -13,6 +13,8 @@ from harness.tools import web_search
 
 from tools_runtime.protocol.items import Message
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 HELLO = say("Hello.")
 
 

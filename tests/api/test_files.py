@@ -11,6 +11,8 @@ from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 
 from tools_runtime.api.files import display_name
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 async def post(client: AsyncOpenAI, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
     async with (

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 CONTENT = bytes(range(256)) * 1000
 
 

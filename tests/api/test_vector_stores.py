@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import databases
 import pytest
 from libraries import ANIMALS, OWNER, pdf
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
+from sqlalchemy import Executable, insert, update
 
+from tools_runtime.stores import schema as tables
+from tools_runtime.stores.database import Database
 from tools_runtime.upstreams.scripted import ScriptedUpstream
+
+pytestmark = pytest.mark.usefixtures("each_database")
 
 FILES = [(name, text.encode()) for name, text in ANIMALS.items()]
 
 
 async def uploaded(client: AsyncOpenAI, name: str = "x.txt", data: bytes = b"Cats purr.") -> str:
     return (await client.files.create(file=(name, data), purpose="assistants")).id
+
+
+async def change(folder: Path, statement: Executable) -> None:
+    """Does in the database what would take long by the API."""
+    database = Database(databases.url(folder))
+    await database.write(lambda connection: connection.execute(statement) and None)
+    await database.close()
 
 
 async def test_the_life_of_a_store(client: AsyncOpenAI):
@@ -113,9 +124,8 @@ async def test_batches_with_a_word_for_each_file(client: AsyncOpenAI):
 async def test_a_batch_of_two_thousand_files_is_taken_and_cancelled(client: AsyncOpenAI, tmp_path: Path):
     store = await client.vector_stores.create()
     names = [f"file-{number}" for number in range(2000)]
-    with closing(sqlite3.connect(tmp_path / "library.db")) as database, database:
-        row = "INSERT INTO files (id, owner, created_at, filename, purpose, bytes) VALUES (?, ?, 0, 'x', 'batch', 1)"
-        database.executemany(row, [(name, OWNER) for name in names])
+    row = {"owner": OWNER, "created_at": 0, "filename": "x", "purpose": "batch", "bytes": 1}
+    await change(tmp_path, insert(tables.files).values([row | {"id": name} for name in names]))
     batch = await client.vector_stores.file_batches.create(store.id, file_ids=names)
     assert batch.file_counts.total == 2000
     cancelled = await client.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id)
@@ -242,8 +252,7 @@ async def test_unknown_names(client: AsyncOpenAI):
 async def test_an_expired_store_is_shown_and_refused(client: AsyncOpenAI, tmp_path: Path):
     store = await client.vector_stores.create(expires_after={"anchor": "last_active_at", "days": 1})
     file = await client.files.create(file=("x.txt", b"cats purr"), purpose="assistants")
-    with closing(sqlite3.connect(tmp_path / "library.db")) as database, database:
-        database.execute("UPDATE vector_stores SET last_active_at = 0")
+    await change(tmp_path, update(tables.vector_stores).values(last_active_at=0))
     assert (await client.vector_stores.retrieve(store.id)).status == "expired"
     for call in (
         client.vector_stores.search(store.id, query="cats"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import databases
 import orjson
 
 from tools_runtime.api import sse
@@ -70,7 +71,7 @@ async def harness(
     **limits: float,
 ) -> AsyncIterator[Harness]:
     """An engine whose model plays ``script``. ``limits`` replace fields of ``LIMITS``."""
-    database = Database(f"sqlite:///{folder}/harness.db")
+    database = Database(databases.url(folder))
     await database.open()
     responses, conversations = ResponseStore(database), ConversationStore(database)
     history = StoredHistory(responses, conversations)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import databases
 import pytest
 from libraries import OWNER, WordCounts, add, filled_store, library, new_store, part_store, settled, upload
 from sqlalchemy import func, select
@@ -19,6 +20,7 @@ from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import index_changes
 
 DAY = 86_400
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 async def text(data: bytes = b"cats purr and hunt mice") -> AsyncIterator[bytes]:
@@ -84,7 +86,7 @@ async def test_the_change_log_reaches_back_an_hour(tmp_path: Path):
 
 async def logged(folder: Path) -> int:
     """How many changes the log has."""
-    database = Database(f"sqlite:///{folder}/library.db")
+    database = Database(databases.url(folder))
     count = await database.read(lambda connection: connection.scalar(select(func.count()).select_from(index_changes)))
     await database.close()
     return count or 0

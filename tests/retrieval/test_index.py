@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import databases
 import numpy as np
 import pytest
 from libraries import OWNER, WordCounts, search_index
@@ -25,6 +26,7 @@ from tools_runtime.stores.vector_stores import VectorStoreStore
 
 MODEL = WordCounts.model
 SHAPE = IndexShape(segment_vectors=256)
+pytestmark = pytest.mark.usefixtures("each_database")
 
 
 class Shelf:
@@ -69,7 +71,7 @@ async def found(shelf: Shelf, index: SearchIndex, query: str, *stores: str, **op
 
 @pytest.fixture
 async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
-    database = Database(f"sqlite:///{tmp_path}/test.db")
+    database = Database(databases.url(tmp_path))
     await database.open()
     yield Shelf(tmp_path, database)
     await database.close()
@@ -78,7 +80,7 @@ async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
 @asynccontextmanager
 async def process(folder: Path, name: str = "0", *, started: bool = True) -> AsyncIterator[SearchIndex]:
     """The indexes of a server process; ``name`` is that of its folder."""
-    database = Database(f"sqlite:///{folder}/test.db")
+    database = Database(databases.url(folder))
     index = search_index(database, folder / name, MODEL, SHAPE)
     if started:
         await index.start()

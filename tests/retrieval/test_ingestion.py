@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import databases
 import pytest
 from libraries import INGEST, OWNER, WordCounts, library, new_store, settled, upload
 
@@ -41,6 +42,7 @@ async def attach(shelf, store: str, names: Sequence[str]) -> list[str]:
     return [file.id for file in files]
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_vector_stores_take_turns(tmp_path: Path):
     reader = Reading()
     async with library(tmp_path, WordCounts(), reader=reader, limits=replace(INGEST, files=1)) as shelf:
@@ -51,6 +53,7 @@ async def test_vector_stores_take_turns(tmp_path: Path):
         assert len(reader.names) < 50
 
 
+@pytest.mark.usefixtures("each_database")
 @pytest.mark.parametrize(("failures", "status"), [(2, "completed"), (3, "failed")])
 async def test_what_may_pass_is_tried_again(tmp_path: Path, failures: int, status: str):
     reader = Reading()
@@ -63,11 +66,12 @@ async def test_what_may_pass_is_tried_again(tmp_path: Path, failures: int, statu
         assert member.error_code == (None if status == "completed" else "server_error")
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_the_work_of_a_process_that_is_gone_is_taken_over(tmp_path: Path):
     reader = Reading()
     async with library(tmp_path, WordCounts(), reader=reader) as shelf:
         store = await new_store(shelf)
-        database = Database(f"sqlite:///{tmp_path}/library.db")
+        database = Database(databases.url(tmp_path))
         dead = JobStore(database, worker="dead", lease_seconds=0.3)
         await shelf._ingestor.stop()
         (file,) = await attach(shelf, store, ["a"])
@@ -83,6 +87,7 @@ async def test_the_work_of_a_process_that_is_gone_is_taken_over(tmp_path: Path):
         await database.close()
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_a_restart_goes_on_at_once_and_a_stop_is_no_attempt(tmp_path: Path):
     reader = Reading()
     limits = replace(INGEST, lease_seconds=3600, attempts=1)
@@ -94,10 +99,11 @@ async def test_a_restart_goes_on_at_once_and_a_stop_is_no_attempt(tmp_path: Path
         assert (await settled(shelf, store, file)).error_message != "Processing the file was interrupted too often."
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_a_file_that_ends_the_process_each_time_fails(tmp_path: Path):
     async with library(tmp_path, WordCounts(), limits=replace(INGEST, files=1)) as shelf:
         store = await new_store(shelf)
-        database = Database(f"sqlite:///{tmp_path}/library.db")
+        database = Database(databases.url(tmp_path))
         dying = JobStore(database, worker="dying", lease_seconds=0)
         await shelf._ingestor.stop()
         (file,) = await attach(shelf, store, ["a"])
@@ -111,6 +117,7 @@ async def test_a_file_that_ends_the_process_each_time_fails(tmp_path: Path):
         await database.close()
 
 
+@pytest.mark.usefixtures("each_database")
 async def test_work_on_a_cancelled_file_ends(tmp_path: Path):
     reader = Reading()
     limits = replace(INGEST, files=1, lease_seconds=0.2)

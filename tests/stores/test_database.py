@@ -6,7 +6,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -39,9 +38,9 @@ async def test_the_migrations_make_the_declared_tables(database: Database):
     assert await database.read(differences) == []
 
 
-async def test_opening_twice_changes_nothing(database: Database, tmp_path: Path):
+async def test_opening_twice_changes_nothing(database: Database, database_url: str):
     await database.write(adding("a"))
-    again = Database(f"sqlite:///{tmp_path}/test.db")
+    again = Database(database_url)
     await again.open()
     assert await again.read(count) == 1
     await again.close()
@@ -62,8 +61,8 @@ async def test_a_caller_that_gives_up_does_not_stop_the_others(database: Databas
     assert [type(outcome) for outcome in outcomes].count(str) == 9
 
 
-async def test_closing_waits_for_the_writes_under_way(tmp_path: Path):
-    database = Database(f"sqlite:///{tmp_path}/test.db")
+async def test_closing_waits_for_the_writes_under_way(database_url: str):
+    database = Database(database_url)
     await database.open()
     pending = [asyncio.create_task(database.write(adding(f"c{n}"))) for n in range(5)]
     await asyncio.sleep(0)
@@ -105,10 +104,9 @@ def write_until_killed(url: str) -> list[int]:
     return acknowledged
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
-    url = f"sqlite:///{tmp_path}/test.db"
-    acknowledged = await asyncio.to_thread(write_until_killed, url)
-    database = Database(url)
+async def test_what_was_acknowledged_survives_a_kill(database_url: str):
+    acknowledged = await asyncio.to_thread(write_until_killed, database_url)
+    database = Database(database_url)
     await database.open()
     stored = await database.read(lambda connection: set(connection.scalars(select(conversations.c.id))))
     await database.close()

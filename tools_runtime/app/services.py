@@ -63,7 +63,7 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     """Builds and starts everything; ``stack`` ends it in the opposite order."""
     settings.data.mkdir(parents=True, exist_ok=True)
     stack.push_async_callback(upstreams.aclose)
-    database = Database(f"sqlite:///{settings.data / 'tools-runtime.db'}")
+    database = Database(settings.database)
     await database.open()
     stack.push_async_callback(database.close)
     workspace = Workspace(settings.data / "index")

@@ -17,6 +17,7 @@ from tools_runtime.retrieval.roster import Roster, Wanted, choose, wanted
 from tools_runtime.stores import IndexedChunk, SearchableFile
 from tools_runtime.stores.changes import ChangeLog
 from tools_runtime.stores.chunks import ChunkStore
+from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 
 STORED = np.float16
@@ -126,6 +127,8 @@ class SearchIndex:
                 async with self._syncing:
                     await asyncio.to_thread(self._vectors.tidy)
                 await asyncio.to_thread(self._vectors.save)
+            except Unavailable:
+                continue  # which the database has said
             except Exception:
                 _log.exception("bringing the index up to date failed; it is tried again")
 

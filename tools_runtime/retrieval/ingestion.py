@@ -13,6 +13,7 @@ from tools_runtime.retrieval.batching import EmbeddingQueue
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.passages import Passages
 from tools_runtime.stores import ErrorCode, VectorStoreFile
+from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.jobs import Job, JobStore
 
@@ -97,6 +98,8 @@ class Ingestor:
             self._more.clear()
             try:
                 job = await self._jobs.claim(after)
+            except Unavailable:
+                job = None
             except Exception:
                 _log.exception("no job can be had from the database; it is tried again")
                 job = None
@@ -119,6 +122,8 @@ class Ingestor:
             keys = {*self._working}
             try:
                 lost = keys - await self._jobs.renew(keys) if keys else set()
+            except Unavailable:
+                continue
             except Exception:
                 _log.exception("leases cannot be renewed; it is tried again")
                 continue
@@ -128,6 +133,8 @@ class Ingestor:
     async def _do(self, job: Job) -> None:
         try:
             await self._attempt(job)
+        except Unavailable:
+            _log.warning("the outcome of %s cannot be noted: it is read again when its lease ends", job.file.file_id)
         except Exception:
             # The database refuses: the job stays as it is, and is free again when its lease ends.
             _log.exception("the outcome of %s cannot be noted", job.file.file_id)
@@ -142,8 +149,8 @@ class Ingestor:
         except Unreadable as error:
             await self._fail(file, error.code, str(error))
         except Exception as error:
-            if is_full(error):  # which is not the file's fault: it waits for room
-                _log.warning("the disk is full: %s waits", file.file_id)
+            if is_full(error) or isinstance(error, Unavailable):  # which is not the file's fault: it waits
+                _log.warning("%s: %s waits", "the disk is full" if is_full(error) else error, file.file_id)
                 await self._jobs.retry(file, str(error), limits.retry_seconds, counted=False)
                 return
             _log.exception("attempt %d at %s failed", job.attempts, file.file_id)

@@ -1,8 +1,8 @@
 """The change log: which files of vector stores can be found in another way than before.
 
 Every process keeps indexes of its own in step with the database by following this log. Its numbers are given out by one
-row, which a transaction keeps locked until it commits: hence they grow in the order of commits, with no gaps, on any
-database. What is written there is only *that* a file changed; how it is now says the database.
+row, and one transaction at a time writes: hence they grow in the order of commits, with no gaps, on any database. What
+is written there is only *that* a file changed; how it is now says the database.
 """
 
 from __future__ import annotations

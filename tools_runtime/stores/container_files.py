@@ -113,7 +113,7 @@ class ContainerFileStore:
 
         def work(connection: Connection) -> tuple[int, int]:
             count, size = connection.execute(query).one()
-            return count, size
+            return count, int(size)
 
         return await self._database.read(work)
 

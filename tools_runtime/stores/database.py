@@ -7,48 +7,47 @@ for each transaction (docs/decisions/0003-database-threads.md).
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection
+
+from tools_runtime.stores.connections import READS, WRITES, Unavailable, connect, refusal
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-_READERS = 4
-_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    # What was acknowledged survives not only a kill but a power cut; shared commits keep it cheap.
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA busy_timeout=10000",
-)
+_log = logging.getLogger(__name__)
 
-_FULL = ("SQLITE_FULL", "53100")
-"""SQLite's name and PostgreSQL's code for a full disk."""
+_READERS = 4
 
 
 class Database:
-    """One database by SQLAlchemy URL, e.g. ``sqlite:////data/tools-runtime.db``. ``open`` it before use.
+    """One database by SQLAlchemy URL, e.g. ``sqlite:////data/tools-runtime.db``, on as many as five connections.
+    ``open`` it before use.
 
     ``read`` and ``write`` run a function of a connection in a thread and return its result. Writes that arrive while
-    another commit is under way share the next one; a write returns when it is on disk.
+    another commit is under way share the next one; a write returns when it is on disk. On any database one transaction
+    at a time writes, so that keys and numbers grow in the order in which others come to see them. All raise
+    ``Unavailable`` while the database is not there, and go on when it is there again.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        engine = connect(url, connections=_READERS + 1)
+        self._reading = engine.execution_options(**READS.get(engine.dialect.name, {}))
+        self._writing = engine.execution_options(writes=True, **WRITES.get(engine.dialect.name, {}))
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
         self._pending: list[tuple[Work[Any], asyncio.Future[Any]]] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._missing = False
 
     async def open(self) -> None:
-        """Creates the database or brings it up to date."""
+        """Creates the tables or brings them up to date."""
         await asyncio.get_running_loop().run_in_executor(self._writer, self._migrate)
 
     async def close(self) -> None:
@@ -57,7 +56,7 @@ class Database:
             await self._flushing
         self._writer.shutdown()
         self._readers.shutdown()
-        self._engine.dispose()
+        self._writing.dispose()
 
     async def read(self, work: Work[T]) -> T:
         """Runs ``work`` on one consistent view of the data."""
@@ -89,51 +88,42 @@ class Database:
 
     def _commit(self, batch: list[Work[Any]]) -> list[tuple[Any, Exception | None]]:
         try:
-            with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            with self._writing.connect() as connection, connection.begin():
                 results = [work(connection) for work in batch]
+            self._found()
             return [(result, None) for result in results]
         except Exception as error:
-            if len(batch) == 1:
-                return [(None, _full(error) or error)]
+            refused = self._refusal(error)
+            # A connection that was lost in the commit says nothing of whether it was done: doing it again might do it
+            # twice.
+            if len(batch) == 1 or isinstance(refused, Unavailable):
+                return [(None, refused)] * len(batch)
             return [outcome for work in batch for outcome in self._commit([work])]
 
     def _read(self, work: Work[T]) -> T:
-        with self._engine.connect() as connection:
-            return work(connection)
+        try:
+            with self._reading.connect() as connection:
+                result = work(connection)
+            self._found()
+            return result
+        except Exception as error:
+            raise self._refusal(error) from error
 
     def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", "tools_runtime.stores:migrations")
-        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self._writing.connect() as connection, connection.begin():
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def _refusal(self, error: Exception) -> Exception:
+        refused = refusal(error)
+        if isinstance(refused, Unavailable) and not self._missing:
+            self._missing = True
+            _log.error("the database is not available: %s", str(getattr(error, "orig", error)).strip())
+        return refused
 
-def _full(error: Exception) -> OSError | None:
-    """The system's own error where a database refused because its disk is full."""
-    cause = getattr(error, "orig", None)
-    if getattr(cause, "sqlite_errorname", None) in _FULL or getattr(cause, "sqlstate", None) in _FULL:
-        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        full.__cause__ = error
-        return full
-    return None
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_size=_READERS + 1)
-    if make_url(url).get_backend_name() == "sqlite":
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions of its own: _begin_sqlite does
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes the lock first: one that reads and then writes would fail where it cannot wait for its turn.
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    def _found(self) -> None:
+        if self._missing:
+            self._missing = False
+            _log.warning("the database is available again")

@@ -14,6 +14,7 @@ from tools_runtime import ids
 from tools_runtime.stores import Cursor, NewFile, Page, StoredFile
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.changes import note
+from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.database import Database, Work
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import files, vector_store_files
@@ -47,6 +48,8 @@ class FileStore:
 
         try:
             await self._database.write(work)
+        except Unavailable:  # the row may be there: until the next start nothing else is known
+            raise
         except Exception:
             await asyncio.to_thread(self._blobs.delete, id)
             raise

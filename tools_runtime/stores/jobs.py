@@ -55,7 +55,6 @@ class JobStore:
         now = time.time()
         free = _TABLE.status == "in_progress", or_(_TABLE.lease_until.is_(None), _TABLE.lease_until < now)
         query = select(vector_store_files).where(*free).order_by(_TABLE.vector_store_id, _TABLE.key).limit(1)
-        query = query.with_for_update(skip_locked=True)
 
         def work(connection: Connection) -> Job | None:
             row = connection.execute(query.where(_TABLE.vector_store_id > after)).one_or_none()

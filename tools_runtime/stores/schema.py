@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -18,11 +19,23 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
-    Text,
+    TypeDecorator,
     UniqueConstraint,
+    types,
 )
 
 metadata = MetaData()
+
+
+class Text(TypeDecorator[str]):
+    """Text without the character NUL, which PostgreSQL does not take: U+FFFD is in its place, on every database."""
+
+    impl = types.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
+        return value and value.replace("\0", "\ufffd")
+
 
 Key = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only where the type is spelled INTEGER."""

@@ -15,6 +15,7 @@ from tools_runtime import ids
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.stores import NewFile, NewUpload, StoredFile, Upload, UploadPart, UploadStatus
 from tools_runtime.stores.blobs import BlobStore
+from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.schema import upload_parts, uploads
@@ -69,6 +70,8 @@ class UploadStore:
 
         try:
             await self._database.write(work)
+        except Unavailable:
+            raise
         except Exception:
             await asyncio.to_thread(self._blobs.delete, part_id)
             raise

@@ -57,10 +57,9 @@ class VectorStoreFileStore:
                 row = {"id": batch_id, "owner": owner, "vector_store_id": store_id, "created_at": now}
                 connection.execute(insert(file_batches), row)
             place = {"owner": owner, "vector_store_id": store_id, "batch_id": batch_id, "created_at": now}
-            for one in wanted.values():
-                connection.execute(
-                    insert(vector_store_files), vars(one) | place | {"status": "in_progress", "usage_bytes": 0}
-                )
+            new = [vars(one) | place | {"status": "in_progress", "usage_bytes": 0} for one in wanted.values()]
+            if new:
+                connection.execute(insert(vector_store_files), new)
             added = [member(row) for row in connection.execute(_members(owner).where(*inside).order_by(_TABLE.key))]
             made = None if batch_id is None else _batch(connection, owner, store_id, batch_id)
             return added, made
