@@ -26,6 +26,7 @@ IMAGE_SETTINGS = "image.json"
 _PACKAGE = Path(__file__).parent
 _CONTEXT = {
     **{name: f"image/{name}" for name in ("Dockerfile", "requirements.txt", "warm.py")},
+    "libraries.py": "worker/libraries.py",
     **{f"sandbox/{name}": name for name in ("__init__.py", "frames.py")},
     **{f"sandbox/worker/{path.name}": f"worker/{path.name}" for path in sorted(_PACKAGE.glob("worker/*.py"))},
 }

@@ -9,28 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import docker
 from docker.errors import DockerException, ImageNotFound
-from docker.types import LogConfig, Ulimit
 
-from sandbox import DATA, SandboxUnavailable, SessionClosed, Spec
+from sandbox import SandboxUnavailable, SessionClosed, Spec, selftest
+from sandbox.flags import GVISOR, LABEL, flags
 from sandbox.session import StreamSession
-
-USER = 10001
-TMP_BYTES = 64 * 2**20
-SHM_BYTES = 64 * 2**20
-INODES = 20_000
-OPEN_FILES = 4096
-LABEL = "tools-runtime.owner"
-
-GVISOR = "runsc"
-GVISOR_PIDS = 2048
-"""With gVisor the engine's limit counts threads of its own kernel too, which dies where it may not make them."""
 
 _STDOUT = 1
 _CHUNK_HEADER = struct.Struct(">BxxxI")
@@ -41,12 +31,15 @@ NO_ENGINE = "No Docker Engine answers. Start it, or let sandbox/engine.sh start 
 NO_RUNTIME = "The Docker Engine has no runtime {runtime}; it offers {offered}."
 NO_IMAGE = "There is no image {image}. Build it: python -m sandbox build --tag {image}"
 
+logger = logging.getLogger(__name__)
+
 
 class DockerSandbox:
     """``owner`` marks the containers of one server, so that ``sweep`` after a crash touches no other's.
 
-    ``runtime`` is one of those that the engine offers; without it, the engine's usual one. ``environment`` says which
-    engine, with the variables of the ``docker`` command; without it, the process's own does.
+    ``runtime`` is one of those that the engine offers. Without it, gVisor where it is offered and the self-test of its
+    boundaries passes, else the engine's usual one. ``environment`` says which engine, with the variables of the
+    ``docker`` command; without it, the process's own does.
     """
 
     name = "docker"
@@ -59,9 +52,15 @@ class DockerSandbox:
         self._wanted_runtime = runtime
         self._environment = environment
         self._starting: set[asyncio.Future[Any]] = set()
+        self._choosing = asyncio.Lock()
+        self._runtime: str | None = None
+        self._remark = ""
 
     async def create(self, spec: Spec) -> StreamSession:
-        starting = asyncio.ensure_future(asyncio.to_thread(self._start, spec))
+        return await self._create(spec, await self._chosen())
+
+    async def _create(self, spec: Spec, runtime: str) -> StreamSession:
+        starting = asyncio.ensure_future(asyncio.to_thread(self._start, spec, runtime))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:
@@ -84,13 +83,37 @@ class DockerSandbox:
         return await asyncio.to_thread(self._sweep)
 
     async def probe(self) -> str:
-        return await asyncio.to_thread(self._probe)
+        found = await asyncio.to_thread(self._probe)
+        return f"{found}, runtime {await self._chosen()}{self._remark}"
 
     async def aclose(self) -> None:
         if self._starting:
             await asyncio.wait(self._starting)
         if "_client" in self.__dict__:
             await asyncio.to_thread(self._client.close)
+
+    async def _chosen(self) -> str:
+        """The runtime. Raises ``SandboxUnavailable``, also when the one that was asked for is not there."""
+        async with self._choosing:
+            if self._runtime is None:
+                usual, offered = await asyncio.to_thread(self._offered)
+                if self._wanted_runtime not in (None, *offered):
+                    raise SandboxUnavailable(
+                        NO_RUNTIME.format(runtime=self._wanted_runtime, offered=", ".join(offered))
+                    )
+                self._runtime = self._wanted_runtime or (await self._strongest(usual, offered))
+        return self._runtime
+
+    async def _strongest(self, usual: str, offered: Sequence[str]) -> str:
+        if GVISOR not in offered:
+            return usual
+        try:
+            await selftest.check(GVISOR, lambda spec: self._create(spec, GVISOR), counts_processes=False)
+        except SandboxUnavailable as error:
+            logger.warning("sandboxes run on %s and not on %s, which is offered: %s", usual, GVISOR, error)
+            self._remark = f" (not {GVISOR}: {error})"
+            return usual
+        return GVISOR
 
     # --- blocking ----------------------------------------------------------------------------------------------------
 
@@ -105,22 +128,17 @@ class DockerSandbox:
         client.api.trust_env = False
         return client
 
-    @functools.cached_property
-    def _runtime(self) -> str:
-        """Raises ``SandboxUnavailable``, also when the runtime that was asked for is not there."""
+    def _offered(self) -> tuple[str, list[str]]:
+        """The engine's usual runtime, and all that it has. Raises ``SandboxUnavailable``."""
         try:
             info = self._client.info()
         except (DockerException, OSError) as error:
             raise SandboxUnavailable(NO_ENGINE) from error
-        offered = sorted(info["Runtimes"])
-        runtime = self._wanted_runtime or str(info["DefaultRuntime"])
-        if runtime not in offered:
-            raise SandboxUnavailable(NO_RUNTIME.format(runtime=runtime, offered=", ".join(offered)))
-        return runtime
+        return str(info["DefaultRuntime"]), sorted(info["Runtimes"])
 
-    def _start(self, spec: Spec) -> tuple[Any, socket.socket]:
+    def _start(self, spec: Spec, runtime: str) -> tuple[Any, socket.socket]:
         try:
-            container = self._client.containers.create(self._image, **self._flags(spec))
+            container = self._client.containers.create(self._image, **flags(spec, self._owner, runtime))
         except ImageNotFound:
             raise SandboxUnavailable(NO_IMAGE.format(image=self._image)) from None
         except (DockerException, OSError) as error:
@@ -137,34 +155,6 @@ class DockerSandbox:
             raise SandboxUnavailable(f"The Docker Engine did not start the container: {error}") from error
         return container, attached
 
-    def _flags(self, spec: Spec) -> dict[str, Any]:
-        room = f"nr_inodes={INODES},mode=0700,uid={USER},gid={USER}"
-        return {
-            "runtime": self._runtime,
-            "labels": {LABEL: self._owner},
-            "stdin_open": True,
-            "auto_remove": True,
-            "log_config": LogConfig(type=LogConfig.types.NONE),
-            "hostname": "sandbox",
-            "use_config_proxy": False,
-            "network_mode": "none",
-            "read_only": True,
-            "tmpfs": {DATA: f"size={spec.disk_bytes},{room}", "/tmp": f"size={TMP_BYTES},{room}"},
-            "user": f"{USER}:{USER}",
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges:true"],
-            "ipc_mode": "private",
-            "shm_size": SHM_BYTES,
-            "mem_limit": spec.memory_bytes,
-            "memswap_limit": spec.memory_bytes,
-            "nano_cpus": int(spec.cpus * 1e9),
-            "pids_limit": max(spec.pids, GVISOR_PIDS) if self._runtime == GVISOR else spec.pids,
-            "ulimits": [
-                Ulimit(name="core", soft=0, hard=0),
-                Ulimit(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
-            ],
-        }
-
     def _sweep(self) -> int:
         try:
             left = self._client.containers.list(
@@ -178,13 +168,13 @@ class DockerSandbox:
 
     def _probe(self) -> str:
         try:
-            version, runtime = self._client.version()["Version"], self._runtime
+            version = self._client.version()["Version"]
             size = self._client.images.get(self._image).attrs["Size"]
         except ImageNotFound:
             raise SandboxUnavailable(NO_IMAGE.format(image=self._image)) from None
         except (DockerException, OSError) as error:
             raise SandboxUnavailable(NO_ENGINE) from error
-        return f"Docker Engine {version}, runtime {runtime}, image {self._image} ({size / 1e6:.0f} MB)"
+        return f"Docker Engine {version}, image {self._image} ({size / 1e6:.0f} MB)"
 
 
 class _Attachment:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox import CellResult, Display, FileInfo, Network, Session, SessionClosed, Spec, Text
+from sandbox import CellResult, Display, FileInfo, Network, Sandbox, Session, SessionClosed, Spec, Text
 from sandbox.build import build
 
 IMAGE = "tools-runtime-sandbox:latest"
@@ -60,6 +60,25 @@ async def settle(session: Session) -> None:
     async with asyncio.timeout(5):
         while (await session.execute(code, 5)).status != "ok":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+class Shared:
+    """A session for one test after another. One that has ended is replaced, so that its end fails one test only."""
+
+    def __init__(self, driver: Sandbox) -> None:
+        self._driver = driver
+        self._session: Session | None = None
+
+    async def session(self) -> Session:
+        if self._session is None or not self._session.alive:
+            await self.close()
+            self._session = await self._driver.create(SMALL)
+        return self._session
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 async def nothing(code: str) -> CellResult:

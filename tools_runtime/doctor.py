@@ -31,6 +31,8 @@ State = Literal["ok", "off", "failed"]
 
 _COLOURS: dict[State, str] = {"ok": "green", "off": "yellow", "failed": "red"}
 _PROBE_SECONDS = 5
+_SELF_TEST_SECONDS = 40
+"""A sandbox may have to start a session and try its boundaries."""
 _NAMED_MODELS = 4
 _DATABASE_NEEDS = 2**20
 """Bytes. SQLite cannot even be read without room for its log and its shared memory."""
@@ -51,7 +53,7 @@ class Check:
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """All checks, side by side. Nothing that is missing makes it raise, or takes it longer than a few seconds."""
+    """All checks, side by side. Nothing that is missing makes it raise, or takes long: a self-test at most."""
     sandbox, upstreams, search = await asyncio.gather(_sandbox(settings), _upstreams(settings), _search(settings))
     own = [_embedder(settings), _readers(settings), _keys(settings), _data(settings.data)]
     if settings.database_url is not None:
@@ -73,14 +75,14 @@ async def _sandbox(settings: Settings) -> Check:
         return Check(name, "off", "switched off (TOOLS_RUNTIME_SANDBOX)")
     insisted = settings.sandbox != "auto"
     try:
-        async with asyncio.timeout(_PROBE_SECONDS):
+        async with asyncio.timeout(_SELF_TEST_SECONDS):
             driver, found = await drivers.first(drivers.configured(settings, owner="doctor"))
             await driver.aclose()
             return Check(name, "ok", found)
     except SandboxUnavailable as error:
         return Check(name, "failed", str(error), fatal=insisted)
     except TimeoutError:
-        late = f"the sandbox did not answer in {_PROBE_SECONDS} s"
+        late = f"the sandbox did not answer in {_SELF_TEST_SECONDS} s"
         return Check(name, "failed", late, fatal=insisted)
 
 

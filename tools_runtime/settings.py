@@ -267,7 +267,8 @@ class Settings(BaseSettings):
     sandbox_image: str = "tools-runtime-sandbox:latest"
     """The image that ``python -m sandbox build`` makes."""
     sandbox_runtime: str | None = None
-    """The Docker Engine's runtime for containers; without it, the engine's usual one."""
+    """The Docker Engine's runtime for containers; without it, gVisor where it is offered and passes its self-test, else
+    the engine's usual one."""
     sandbox_rootfs: Path = Path("/var/lib/tools-runtime/sandbox")
     """Where ``python -m sandbox build --rootfs`` unpacked the image, for bubblewrap."""
     sandbox_memory_bytes: int = 2**30

@@ -3,20 +3,11 @@
 import importlib
 
 import matplotlib.font_manager
+from libraries import COMMON  # type: ignore[import-not-found]  # of sandbox/worker; the build puts it beside this
 
 for name in (
-    "IPython.core.application",
-    "IPython.core.completerlib",
-    "IPython.core.crashhandler",
-    "IPython.core.interactiveshell",
-    "IPython.core.logger",
-    "IPython.core.magics",
-    "IPython.core.oinspect",
-    "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
-    "numpy",
+    *COMMON,
     "openpyxl",
-    "pandas",
     "PIL.Image",
     "scipy.optimize",
     "scipy.stats",

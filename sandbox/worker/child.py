@@ -90,6 +90,7 @@ class Child:
 def _become_kernel(connection: socket.socket, printed: int, printing: int) -> None:
     """Lets go of all that is the supervisor's, and serves cells until the connection ends."""
     try:
+        os.setsid()  # so that a signal to its process group does not reach the supervisor
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(printing, 1)

@@ -2,7 +2,8 @@
 
 The filter closes what container engines leave open in their default profiles: socket families that reach the
 hypervisor or little-used kernel code (vsock, alg …), io_uring, ptrace, 32-bit system calls. It also closes what they
-deny by themselves, for drivers without an engine: namespaces, mounts, modules. It cannot be taken off.
+deny by themselves, for drivers without an engine: namespaces, mounts, modules. And it keeps hands off process 1, the
+supervisor: Linux keeps most signals from it anyway, gVisor does not. It cannot be taken off.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class _Machine:
     audit: int
     socket: tuple[int, ...]
     clone: int
+    at_a_process: tuple[int, ...]
     denied: tuple[int, ...]
 
 
@@ -41,11 +43,14 @@ class _Machine:
 # bpf, userfaultfd, perf_event_open; in its second: unshare, setns, mount, umount2, pivot_root, chroot, swapon, swapoff,
 # reboot, sethostname, setdomainname, settimeofday; in its third: init_module, delete_module, finit_module, kexec_load,
 # kexec_file_load, syslog, acct, quotactl, lookup_dcookie, fanotify_init, name_to_handle_at, open_by_handle_at.
+# ``at_a_process``, denied where the first argument is 1: kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo,
+# prlimit64, sched_setaffinity, sched_setparam, sched_setscheduler, sched_setattr.
 _MACHINES = {
     "x86_64": _Machine(
         0xC000003E,
         (41, 53),
         56,
+        (62, 200, 234, 129, 297, 302, 203, 142, 144, 314),
         (
             *(101, 135, 248, 249, 250, 310, 311, 321, 323, 298),
             *(272, 308, 165, 166, 155, 161, 167, 168, 169, 170, 171, 164),
@@ -57,6 +62,7 @@ _MACHINES = {
         0xC00000B7,
         (198, 199),
         220,
+        (129, 130, 131, 138, 240, 261, 122, 118, 119, 274),
         (
             *(117, 92, 217, 218, 219, 270, 271, 280, 282, 241),
             *(97, 268, 40, 39, 41, 51, 224, 225, 142, 161, 162, 170),
@@ -69,6 +75,7 @@ _DENIED_EVERYWHERE = (425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442)
 _CLONE3 = 435
 """Its flags are in memory, where no filter can look. The C library falls back on clone."""
 _NEW_NAMESPACES = 0x7E020000
+_SUPERVISOR = 1
 _X32 = 0x40000000
 """Numbers from here on are x86-64's second, little-used set of system calls."""
 
@@ -117,6 +124,14 @@ def _filter(machine: _Machine) -> bytes:
     ]
     for number in (*machine.denied, *_DENIED_EVERYWHERE):
         program += [step(_EQUAL, number, 0, 1), refuse(errno.EPERM)]
+    for number in machine.at_a_process:
+        program += [
+            step(_EQUAL, number, 0, 4),
+            step(_LOAD, _FIRST_ARGUMENT),
+            step(_EQUAL, _SUPERVISOR, 0, 1),
+            refuse(errno.EPERM),
+            step(_RETURN, _ALLOW),
+        ]
     program += [
         step(_EQUAL, _CLONE3, 0, 1),
         refuse(errno.ENOSYS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_r
             yield prefix + entry.name, state
             if depth > 1 and stat.S_ISDIR(state.st_mode):
                 with contextlib.suppress(OSError):
-                    inner = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                    inner = _open_folder(entry.name, folder)
                     try:
                         yield from _walk(inner, f"{prefix}{entry.name}/", depth - 1)
                     finally:
@@ -97,13 +98,25 @@ def _enter(root: int, name: str, *, create: bool) -> tuple[int, str]:
             if create:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(component, 0o755, dir_fd=folder)
-            inner = os.open(component, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            inner = _open_folder(component, folder)
             os.close(folder)
             folder = inner
     except BaseException:
         os.close(folder)
         raise
     return folder, last
+
+
+def _open_folder(name: str, parent: int) -> int:
+    """Raises ``OSError`` for what is not a folder itself: gVisor of 2022 follows links here in spite of the flags."""
+    opened = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        if not os.path.samestat(os.fstat(opened), os.stat(name, dir_fd=parent, follow_symlinks=False)):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
 
 
 @contextlib.contextmanager

@@ -4,22 +4,9 @@ from __future__ import annotations
 
 import importlib
 
-_MODULES = (
-    "IPython.core.application",
-    "IPython.core.completerlib",
-    "IPython.core.crashhandler",
-    "IPython.core.interactiveshell",
-    "IPython.core.logger",
-    "IPython.core.magics",
-    "IPython.core.oinspect",
-    "matplotlib.pyplot",
-    "matplotlib_inline.backend_inline",
-    "numpy",
-    "pandas",
-    "sandbox.worker.kernel",
-)
+from sandbox.worker.libraries import COMMON
 
 
 def libraries() -> None:
-    for name in _MODULES:
+    for name in (*COMMON, "sandbox.worker.kernel"):
         importlib.import_module(name)

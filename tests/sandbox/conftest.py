@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import functools
+import os
+import random
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import campaigns
 import pytest
 import pytest_asyncio
 import sandboxes
+from engines import engine
+from sandboxes import Shared
 
 from sandbox import Sandbox, Session
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.build import export
 from sandbox.docker import DockerSandbox
+from sandbox.flags import GVISOR
 
 NewDriver = Callable[[], Sandbox]
-DRIVERS = ["docker", *(["bubblewrap"] if shutil.which("bwrap") else [])]
+KINDS = [
+    "docker",
+    *(["bubblewrap"] if shutil.which("bwrap") else []),
+    *(["gvisor"] if "CI" in os.environ or (shutil.which(GVISOR) and os.geteuid() == 0) else []),
+]
+"""gVisor needs an engine of the tests' own, and that needs root. CI installs it, and leaves nothing out."""
+
+GVISOR_TESTS = 40
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """gVisor is slow. A test run holds it to a part of the suites, another each time, ``make campaign`` to all."""
+    suites = [item for item in items if isinstance(item, pytest.Function) and _kind(item) == "gvisor"]
+    for item in suites:
+        item.add_marker("campaign")
+    if "campaign" not in config.option.markexpr and len(suites) > GVISOR_TESTS:
+        order = random.Random(campaigns.of(config).seed)
+        left_out = set(order.sample(suites, len(suites) - GVISOR_TESTS))
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _kind(item: pytest.Function) -> object:
+    return item.callspec.params.get("kind") if hasattr(item, "callspec") else None
 
 
 @pytest.fixture(scope="session")
@@ -40,23 +70,45 @@ def owner() -> str:
     return f"test-{uuid.uuid4().hex}"
 
 
-@pytest.fixture(params=[driver for driver in DRIVERS if driver == "bubblewrap"])
+@pytest.fixture(scope="session", params=[kind for kind in KINDS if kind == "gvisor"])
+def gvisor(second_engine: dict[str, str]) -> dict[str, str]:
+    """Where gVisor is; for tests that run where it can be."""
+    return second_engine
+
+
+@pytest.fixture(scope="session")
+def second_engine(image: str) -> Iterator[dict[str, str]]:
+    """The variables that lead to an engine that offers gVisor."""
+    with engine(image) as environment:
+        yield environment
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind == "bubblewrap"])
 def bubblewrap(request: pytest.FixtureRequest, rootfs: Path) -> Callable[[str], Sandbox]:
     """Makes bubblewrap drivers, from an owner; for tests that run where there is a bwrap."""
     return functools.partial(BubblewrapSandbox, rootfs)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=DRIVERS)
-async def new_driver(request: pytest.FixtureRequest, image: str) -> AsyncIterator[NewDriver]:
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of the driver: Docker with runc, Docker with gVisor, or bubblewrap."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def new_driver(kind: str, request: pytest.FixtureRequest, image: str) -> AsyncIterator[NewDriver]:
     """Makes drivers of one kind, each with an owner of its own."""
     drivers: list[Sandbox] = []
 
     def made() -> Sandbox:
         owner = f"test-{uuid.uuid4().hex}"
-        if request.param == "docker":
-            drivers.append(DockerSandbox(image, owner))
-        else:
-            drivers.append(BubblewrapSandbox(request.getfixturevalue("rootfs"), owner))
+        match kind:
+            case "bubblewrap":
+                drivers.append(BubblewrapSandbox(request.getfixturevalue("rootfs"), owner))
+            case "gvisor":
+                drivers.append(DockerSandbox(image, owner, GVISOR, request.getfixturevalue("second_engine")))
+            case _:
+                drivers.append(DockerSandbox(image, owner, "runc"))
         return drivers[-1]
 
     yield made
@@ -71,8 +123,13 @@ def driver(new_driver: NewDriver) -> Sandbox:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def session(driver: Sandbox) -> AsyncIterator[Session]:
+async def shared(driver: Sandbox) -> AsyncIterator[Shared]:
+    shared = Shared(driver)
+    yield shared
+    await shared.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def session(shared: Shared) -> Session:
     """One session for the tests of a module: what one of them does to it, it must survive."""
-    session = await driver.create(sandboxes.SMALL)
-    yield session
-    await session.close()
+    return await shared.session()

@@ -12,7 +12,8 @@ import pytest
 from sandboxes import SMALL, run, until, value
 
 from sandbox import SandboxUnavailable, SessionClosed
-from sandbox.docker import INODES, LABEL, DockerSandbox
+from sandbox.docker import DockerSandbox
+from sandbox.flags import INODES, LABEL
 
 pytestmark = pytest.mark.docker
 
