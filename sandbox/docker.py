@@ -1,35 +1,30 @@
 """The Docker driver: a session is a container without network, capabilities or a writable root.
 
-Why each flag is there: docs/sandbox.md. The ``docker`` package blocks, so it runs in threads; the attached stdin and
-stdout of a container are one socket, which asyncio drives.
+Why each flag is there: docs/sandbox.md. How the engine is reached: ``sandbox.engine``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
-import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from sandbox import SandboxUnavailable, SessionClosed, Spec, selftest
+from sandbox.engine import USUAL, Address, Engine
 from sandbox.flags import GVISOR, LABEL, flags
 from sandbox.session import StreamSession
 
 _STDOUT = 1
 _CHUNK_HEADER = struct.Struct(">BxxxI")
 """Docker's own framing of a container's output: stream, three zeros, length."""
-_READ_BYTES = 2**16
 
-NO_ENGINE = "No Docker Engine answers. Start it, or let sandbox/engine.sh start or install it."
 NO_RUNTIME = "The Docker Engine has no runtime {runtime}; it offers {offered}."
-NO_IMAGE = "There is no image {image}. Build it: python -m sandbox build --tag {image}"
+NO_IMAGE = "There is no image {image}{where}. Build it: python -m sandbox build --tag {image}{option}"
 
 logger = logging.getLogger(__name__)
 
@@ -38,46 +33,26 @@ class DockerSandbox:
     """``owner`` marks the containers of one server, so that ``sweep`` after a crash touches no other's.
 
     ``runtime`` is one of those that the engine offers. Without it, gVisor where it is offered and the self-test of its
-    boundaries passes, else the engine's usual one. ``environment`` says which engine, with the variables of the
-    ``docker`` command; without it, the process's own does.
+    boundaries passes, else the engine's usual one.
     """
 
     name = "docker"
 
-    def __init__(
-        self, image: str, owner: str, runtime: str | None = None, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, image: str, owner: str, runtime: str | None = None, address: Address | None = None) -> None:
         self._image = image
         self._owner = owner
         self._wanted_runtime = runtime
-        self._environment = environment
+        self._engine = Engine(address or Address())
         self._starting: set[asyncio.Future[Any]] = set()
         self._choosing = asyncio.Lock()
         self._runtime: str | None = None
         self._remark = ""
+        self._left: set[str] = set()
+        self.memory_bytes = 1
+        """What the engine's machine has; known after ``probe``."""
 
     async def create(self, spec: Spec) -> StreamSession:
         return await self._create(spec, await self._chosen())
-
-    async def _create(self, spec: Spec, runtime: str) -> StreamSession:
-        starting = asyncio.ensure_future(asyncio.to_thread(self._start, spec, runtime))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
-        try:
-            container, attached = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(_abandon)
-            raise
-        stream = await _Attachment.open(container, attached)
-        session = StreamSession(container.short_id, stream, spec)
-        try:
-            await session.ready()
-        except SessionClosed:
-            raise SandboxUnavailable(f"The sandbox did not start. {stream.complaint}".strip()) from None
-        except BaseException:
-            await session.close()
-            raise
-        return session
 
     async def sweep(self) -> int:
         return await asyncio.to_thread(self._sweep)
@@ -89,11 +64,12 @@ class DockerSandbox:
     async def aclose(self) -> None:
         if self._starting:
             await asyncio.wait(self._starting)
-        if "_client" in self.__dict__:
-            await asyncio.to_thread(self._client.close)
+        await asyncio.to_thread(self._engine.close)
+
+    # --- the runtime -------------------------------------------------------------------------------------------------
 
     async def _chosen(self) -> str:
-        """The runtime. Raises ``SandboxUnavailable``, also when the one that was asked for is not there."""
+        """Raises ``SandboxUnavailable``, also when the runtime that was asked for is not there."""
         async with self._choosing:
             if self._runtime is None:
                 usual, offered = await asyncio.to_thread(self._offered)
@@ -115,82 +91,115 @@ class DockerSandbox:
             return usual
         return GVISOR
 
-    # --- blocking ----------------------------------------------------------------------------------------------------
+    # --- a container -------------------------------------------------------------------------------------------------
 
-    @functools.cached_property
-    def _client(self) -> Any:
-        """The engine that the ``docker`` command would use. Raises ``SandboxUnavailable``."""
+    async def _create(self, spec: Spec, runtime: str) -> StreamSession:
+        starting = asyncio.ensure_future(self._start(spec, runtime))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
-            client = docker.from_env(environment=self._environment)
-        except DockerException as error:
-            raise SandboxUnavailable(NO_ENGINE) from error
-        # With trust_env, requests prefers a CA bundle from the environment to the one that the engine's TLS needs.
-        client.api.trust_env = False
-        return client
+            id, stream = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+        session = StreamSession(id, stream, spec)
+        try:
+            await session.ready()
+        except SessionClosed:
+            await session.close()
+            raise SandboxUnavailable(f"The sandbox did not start. {stream.complaint}".strip()) from None
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def _start(self, spec: Spec, runtime: str) -> tuple[str, _Attachment]:
+        container = await asyncio.to_thread(self._make, spec, runtime)
+        try:
+            # Attached before the start, so that no byte is missed.
+            stream = _Attachment(*await self._engine.attach(container.id), lambda: self._remove(container.id))
+        except BaseException:
+            await asyncio.to_thread(self._remove, container.id)
+            raise
+        try:
+            await asyncio.to_thread(self._launch, container)
+        except BaseException:
+            await stream.close()
+            raise
+        return container.short_id, stream
+
+    def _make(self, spec: Spec, runtime: str) -> Any:
+        with self._engine.requests() as client:
+            try:
+                container = client.containers.create(self._image, **flags(spec, self._owner, runtime))
+            except ImageNotFound:
+                raise self._no_image() from None
+            except APIError as error:
+                raise SandboxUnavailable(f"The Docker Engine made no container: {error}") from error
+        for id in tuple(self._left):
+            self._remove(id)
+        return container
+
+    def _launch(self, container: Any) -> None:
+        with self._engine.requests():
+            try:
+                container.start()
+            except APIError as error:
+                raise SandboxUnavailable(f"The Docker Engine did not start the container: {error}") from error
+
+    def _remove(self, id: str) -> None:
+        """What the engine cannot be told now is told it later."""
+        try:
+            # The engine may refuse: the container has removed itself, or is about to.
+            with self._engine.requests() as client, contextlib.suppress(APIError):
+                client.api.remove_container(id, force=True)
+            self._left.discard(id)
+        except SandboxUnavailable:
+            self._left.add(id)
+
+    # --- the engine, which blocks ------------------------------------------------------------------------------------
 
     def _offered(self) -> tuple[str, list[str]]:
-        """The engine's usual runtime, and all that it has. Raises ``SandboxUnavailable``."""
-        try:
-            info = self._client.info()
-        except (DockerException, OSError) as error:
-            raise SandboxUnavailable(NO_ENGINE) from error
+        """The engine's usual runtime, and all that it has."""
+        with self._engine.requests() as client:
+            info = client.info()
+        self.memory_bytes = int(info["MemTotal"])
         return str(info["DefaultRuntime"]), sorted(info["Runtimes"])
 
-    def _start(self, spec: Spec, runtime: str) -> tuple[Any, socket.socket]:
-        try:
-            container = self._client.containers.create(self._image, **flags(spec, self._owner, runtime))
-        except ImageNotFound:
-            raise SandboxUnavailable(NO_IMAGE.format(image=self._image)) from None
-        except (DockerException, OSError) as error:
-            raise SandboxUnavailable(f"The Docker Engine made no container: {error}") from error
-        try:
-            # Attached before the start, so that no byte is missed; "stream" is the way to get the socket itself.
-            file = container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-            attached = socket.socket(fileno=socket.dup(file.fileno()))
-            file._response.close()
-            file.close()
-            container.start()
-        except (DockerException, OSError) as error:
-            _remove(container)
-            raise SandboxUnavailable(f"The Docker Engine did not start the container: {error}") from error
-        return container, attached
-
     def _sweep(self) -> int:
-        try:
-            left = self._client.containers.list(
-                all=True, filters={"label": f"{LABEL}={self._owner}"}, ignore_removed=True
-            )
-        except (DockerException, OSError) as error:
-            raise SandboxUnavailable(NO_ENGINE) from error
+        with self._engine.requests() as client:
+            ours = {"label": f"{LABEL}={self._owner}"}
+            left = client.containers.list(all=True, filters=ours, ignore_removed=True)
         for container in left:
-            _remove(container)
+            self._remove(container.id)
         return len(left)
 
     def _probe(self) -> str:
-        try:
-            version = self._client.version()["Version"]
-            size = self._client.images.get(self._image).attrs["Size"]
-        except ImageNotFound:
-            raise SandboxUnavailable(NO_IMAGE.format(image=self._image)) from None
-        except (DockerException, OSError) as error:
-            raise SandboxUnavailable(NO_ENGINE) from error
+        with self._engine.requests() as client:
+            version = client.version()["Version"]
+            try:
+                size = client.images.get(self._image).attrs["Size"]
+            except ImageNotFound:
+                raise self._no_image() from None
         return f"Docker Engine {version}, image {self._image} ({size / 1e6:.0f} MB)"
+
+    def _no_image(self) -> SandboxUnavailable:
+        url = self._engine.address.url
+        there = ("", "") if url == USUAL else (f" at {url}", f" --host {url}")
+        return SandboxUnavailable(NO_IMAGE.format(image=self._image, where=there[0], option=there[1]))
 
 
 class _Attachment:
-    """A container's stdin and stdout as a ``Stream``. What it says on stderr is kept for ``complaint``."""
+    """A container's stdin and stdout as a ``Stream``. What it says on stderr is kept for ``complaint``.
 
-    def __init__(self, container: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._container = container
+    ``remove`` ends the container; it blocks.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remove: Callable[[], None]) -> None:
         self._reader = reader
         self._writer = writer
+        self._remove = remove
         self._stderr = b""
-
-    @classmethod
-    async def open(cls, container: Any, attached: socket.socket) -> _Attachment:
-        attached.setblocking(False)
-        connect = asyncio.open_unix_connection if attached.family == socket.AF_UNIX else asyncio.open_connection
-        return cls(container, *await connect(sock=attached))
 
     @property
     def complaint(self) -> str:
@@ -211,20 +220,18 @@ class _Attachment:
         self._writer.write(data)
         await self._writer.drain()
 
+    def hang_up(self) -> None:
+        # Nothing is said any more that would have to arrive; TLS would wait for the far end's farewell.
+        self._writer.transport.abort()
+
     async def close(self) -> None:
-        self._writer.close()
+        self.hang_up()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
-        await asyncio.to_thread(_remove, self._container)
+        await asyncio.to_thread(self._remove)
 
 
-def _remove(container: Any) -> None:
-    # It may have removed itself, or be about to.
-    with contextlib.suppress(DockerException, OSError):
-        container.remove(force=True)
-
-
-def _abandon(starting: asyncio.Future[tuple[Any, socket.socket]]) -> None:
+def _abandon(starting: asyncio.Future[tuple[str, _Attachment]]) -> None:
     """A container that nobody waits for any more ends itself when its stdin closes."""
     if not starting.cancelled() and starting.exception() is None:
-        starting.result()[1].close()
+        starting.result()[1].hang_up()

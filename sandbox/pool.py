@@ -82,7 +82,7 @@ class WarmPool:
     async def _cold(self, spec: Spec) -> Session:
         """A session that is started now, unless one that was to be kept warm is ready before."""
         with _listed(spec, self._reserved):
-            while self._memory() > self._memory_bytes:
+            while self.promised_bytes > self._memory_bytes:
                 await self._make_room()
                 if session := self._take(spec):
                     return session
@@ -94,8 +94,9 @@ class WarmPool:
         self._made.append((spec, session))
         return session
 
-    def _memory(self) -> int:
-        """Of all sessions, those that are about to start included."""
+    @property
+    def promised_bytes(self) -> int:
+        """Memory of all sessions, those that are about to start included."""
         self._made = [(spec, session) for spec, session in self._made if session.alive]
         specs = [*self._reserved, *(spec for spec, _ in self._made)]
         return sum(spec.memory_bytes for spec in specs)
@@ -150,7 +151,7 @@ class WarmPool:
             return None
         warm = [*self._filling, *(spec for spec, _ in self._idle)]
         for spec, count in self._warm.items():
-            if warm.count(spec) < count and self._memory() + spec.memory_bytes <= self._memory_bytes:
+            if warm.count(spec) < count and self.promised_bytes + spec.memory_bytes <= self._memory_bytes:
                 return spec
         return None
 

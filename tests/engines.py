@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,24 +20,73 @@ START_SECONDS = 60
 GVISOR = {"path": shutil.which("runsc") or "runsc", "runtimeArgs": ["--platform=ptrace", "--network=none"]}
 
 
-@contextlib.contextmanager
-def engine(image: str) -> Iterator[dict[str, str]]:
-    """The variables by which the ``docker`` command reaches an engine that has ``image``."""
-    with tempfile.TemporaryDirectory(prefix="engine", ignore_cleanup_errors=True) as name, _memory(Path(name) / "data"):
-        folder = Path(name)
-        host = f"unix://{folder}/socket"
+class SecondEngine:
+    """``url`` is its unix socket; with a server's ``certificates``, ``tls_url`` is a port of 127.0.0.1 with TLS."""
+
+    def __init__(self, folder: Path, certificates: Path | None) -> None:
+        self._folder = folder
+        self._certificates = certificates
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{folder}/socket"
+        self.tls_url = "tcp://{}:{}".format(*self._listener.getsockname())
         (folder / "daemon.json").write_text(json.dumps({"runtimes": {"runsc": GVISOR}}))
-        with (folder / "log").open("wb") as log:
-            daemon = subprocess.Popen(_command(folder, host), stdout=log, stderr=log)
+
+    def start(self) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, pass_fds=[self._listener.fileno()], process_group=0
+            )
+        end = time.monotonic() + START_SECONDS
+        while subprocess.run(["docker", "--host", self.url, "info"], capture_output=True, check=False).returncode != 0:
+            if time.monotonic() > end:
+                raise RuntimeError(f"The second engine did not start: {(self._folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.2)
+
+    def load(self, image: str) -> None:
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+            subprocess.run(["docker", "--host", self.url, "load", "--quiet"], stdin=saved.stdout, check=True)
+        assert saved.returncode == 0
+
+    def kill(self) -> None:
+        assert self._daemon is not None
+        self._daemon.kill()
+        self._daemon.wait()
+
+    def stop(self) -> None:
+        assert self._daemon is not None
+        self._daemon.terminate()
+        self._daemon.wait(START_SECONDS)
+        self._listener.close()
+
+    def _command(self) -> list[str]:
+        folder = self._folder
+        options = [
+            *("--config-file", f"{folder}/daemon.json", "--host", self.url, "--bridge=none", "--iptables=false"),
+            *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"),
+            # The containerd that runs already may serve both, each under its own names.
+            *("--containerd-namespace", folder.name, "--containerd-plugins-namespace", f"{folder.name}-plugins"),
+        ]
+        if self._certificates is None:
+            return ["unshare", "--net", "dockerd", *options]
+        files = {"tlscacert": "ca.pem", "tlscert": "cert.pem", "tlskey": "key.pem"}
+        options += ["--tlsverify", *(f"--{name}={self._certificates / file}" for name, file in files.items())]
+        # A port of the machine's, handed over as systemd does it: as descriptor 3.
+        hand_over = f'exec 3<&{self._listener.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec unshare --net dockerd "$@"'
+        return ["bash", "-c", hand_over, "bash", *options, "--host", "fd://"]
+
+
+@contextlib.contextmanager
+def engine(image: str, certificates: Path | None = None) -> Iterator[SecondEngine]:
+    """One that runs and has ``image``."""
+    with tempfile.TemporaryDirectory(prefix="engine", ignore_cleanup_errors=True) as name, _memory(Path(name) / "data"):
+        engine = SecondEngine(Path(name), certificates)
         try:
-            _wait(host, folder / "log")
-            with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
-                subprocess.run(["docker", "--host", host, "load", "--quiet"], stdin=saved.stdout, check=True)
-            assert saved.returncode == 0
-            yield {"DOCKER_HOST": host}
+            engine.start()
+            engine.load(image)
+            yield engine
         finally:
-            daemon.terminate()
-            daemon.wait(START_SECONDS)
+            engine.stop()
 
 
 @contextlib.contextmanager
@@ -47,21 +97,3 @@ def _memory(folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _command(folder: Path, host: str) -> list[str]:
-    # The containerd that runs already may serve both, each under its own names.
-    return [
-        *("unshare", "--net", "dockerd", "--config-file", f"{folder}/daemon.json", "--host", host),
-        *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"),
-        *("--bridge=none", "--iptables=false"),
-        *("--containerd-namespace", folder.name, "--containerd-plugins-namespace", f"{folder.name}-plugins"),
-    ]
-
-
-def _wait(host: str, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while subprocess.run(["docker", "--host", host, "info"], capture_output=True, check=False).returncode != 0:
-        if time.monotonic() > end:
-            raise RuntimeError(f"The second engine did not start: {log.read_text()[-2000:]}")
-        time.sleep(0.2)

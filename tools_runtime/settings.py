@@ -8,6 +8,7 @@ Every field is documented in docs/settings.md; a test compares the two.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -269,6 +270,12 @@ class Settings(BaseSettings):
     sandbox_runtime: str | None = None
     """The Docker Engine's runtime for containers; without it, gVisor where it is offered and passes its self-test, else
     the engine's usual one."""
+    sandbox_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """URLs of the Docker Engines that run containers: ``unix://``, ``tcp://`` (TLS) and ``ssh://``. Empty: the one that
+    the ``docker`` command would use."""
+    sandbox_certificates: Path | None = None
+    """Folder with ``ca.pem``, ``cert.pem`` and ``key.pem``, by which this server and engines at ``tcp://`` know each
+    other."""
     sandbox_rootfs: Path = Path("/var/lib/tools-runtime/sandbox")
     """Where ``python -m sandbox build --rootfs`` unpacked the image, for bubblewrap."""
     sandbox_memory_bytes: int = 2**30
@@ -293,9 +300,9 @@ class Settings(BaseSettings):
     """Domains, those below them included, of which a container may ask to reach some. Empty: no container has a
     network."""
     sandbox_warm: int = Field(default=2, ge=0)
-    """Containers of the usual size that are kept ready; 0 starts each when it is needed."""
+    """Containers of the usual size that are kept ready by each engine; 0 starts each when it is needed."""
     sandbox_total_memory_bytes: int = 16 * 2**30
-    """Of all containers together, by their limits, those that are kept ready included."""
+    """Of all containers of one engine together, by their limits, those that are kept ready included."""
     sandbox_call_files: int = Field(default=50, ge=0)
     """Files of one call that are kept for download; further ones stay in the container only."""
     sandbox_call_bytes: int = 64 * 2**20
@@ -325,6 +332,7 @@ class Settings(BaseSettings):
         "fetch_allow",
         "mcp_allow",
         "sandbox_allowed_domains",
+        "sandbox_hosts",
         mode="before",
     )
     @classmethod
@@ -354,6 +362,17 @@ class Settings(BaseSettings):
         if self.database_url is None:
             return f"sqlite:///{self.data / 'tools-runtime.db'}"
         return self.database_url.get_secret_value()
+
+    @model_validator(mode="after")
+    def _hosts_reachable(self) -> Settings:
+        for url in self.sandbox_hosts:
+            if not re.fullmatch(r"unix:///.+|tcp://[^/]+:\d+|ssh://[^/]+(/.*)?", url):
+                raise ValueError(f"sandbox_hosts: {url} is not unix:///PATH, tcp://HOST:PORT or ssh://[USER@]HOST")
+            if url.startswith("tcp://") and self.sandbox_certificates is None:
+                raise ValueError(f"sandbox_hosts: {url} needs sandbox_certificates; engines without TLS are not used")
+        if len(set(self.sandbox_hosts)) < len(self.sandbox_hosts):
+            raise ValueError("sandbox_hosts: a URL stands there twice")
+        return self
 
     @model_validator(mode="after")
     def _embedding_model_named(self) -> Settings:

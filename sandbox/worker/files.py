@@ -66,9 +66,17 @@ def listing(root: int) -> dict[str, Stamp]:
         room -= len(os.fsencode(name))
         if count >= MAX_LISTED or room < 0:
             break
-        if stat.S_ISREG(state.st_mode) and name.isprintable():
+        if stat.S_ISREG(state.st_mode) and _acceptable(name):
             found[name] = (state.st_size, state.st_mtime_ns, state.st_ino)
     return found
+
+
+def _acceptable(name: str) -> bool:
+    try:
+        parts(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -14,13 +14,14 @@ import campaigns
 import pytest
 import pytest_asyncio
 import sandboxes
-from engines import engine
+from engines import SecondEngine, engine
 from sandboxes import Shared
 
 from sandbox import Sandbox, Session
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.build import export
 from sandbox.docker import DockerSandbox
+from sandbox.engine import Address
 from sandbox.flags import GVISOR
 
 NewDriver = Callable[[], Sandbox]
@@ -71,16 +72,16 @@ def owner() -> str:
 
 
 @pytest.fixture(scope="session", params=[kind for kind in KINDS if kind == "gvisor"])
-def gvisor(second_engine: dict[str, str]) -> dict[str, str]:
+def gvisor(second_engine: SecondEngine) -> SecondEngine:
     """Where gVisor is; for tests that run where it can be."""
     return second_engine
 
 
 @pytest.fixture(scope="session")
-def second_engine(image: str) -> Iterator[dict[str, str]]:
-    """The variables that lead to an engine that offers gVisor."""
-    with engine(image) as environment:
-        yield environment
+def second_engine(image: str) -> Iterator[SecondEngine]:
+    """An engine that offers gVisor."""
+    with engine(image) as second:
+        yield second
 
 
 @pytest.fixture(params=[kind for kind in KINDS if kind == "bubblewrap"])
@@ -106,7 +107,8 @@ async def new_driver(kind: str, request: pytest.FixtureRequest, image: str) -> A
             case "bubblewrap":
                 drivers.append(BubblewrapSandbox(request.getfixturevalue("rootfs"), owner))
             case "gvisor":
-                drivers.append(DockerSandbox(image, owner, GVISOR, request.getfixturevalue("second_engine")))
+                second: SecondEngine = request.getfixturevalue("second_engine")
+                drivers.append(DockerSandbox(image, owner, GVISOR, Address(second.url)))
             case _:
                 drivers.append(DockerSandbox(image, owner, "runc"))
         return drivers[-1]

@@ -8,18 +8,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from engines import SecondEngine
 from sandboxes import SMALL, run, value
 
 from sandbox import SandboxUnavailable, Session, selftest
 from sandbox.docker import DockerSandbox
+from sandbox.engine import Address
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def driver(image: str, gvisor: dict[str, str]) -> AsyncIterator[DockerSandbox]:
+async def driver(image: str, gvisor: SecondEngine) -> AsyncIterator[DockerSandbox]:
     """One that may choose."""
-    driver = DockerSandbox(image, "test-gvisor", None, gvisor)
+    driver = DockerSandbox(image, "test-gvisor", None, Address(gvisor.url))
     yield driver
     await driver.aclose()
 
@@ -36,10 +38,10 @@ async def test_it_is_chosen_where_it_is_offered_and_its_boundaries_hold(driver: 
 
 
 async def test_it_is_not_chosen_where_a_boundary_is_open(
-    image: str, gvisor: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    image: str, gvisor: SecondEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(selftest, "_INSIDE", 'print(\'{{"rights": false, "number of processes": true}}\')#{port}')
-    driver = DockerSandbox(image, "test-gvisor", None, gvisor)
+    driver = DockerSandbox(image, "test-gvisor", None, Address(gvisor.url))
     with caplog.at_level(logging.WARNING):
         line = await driver.probe()
     assert "runtime runc (not runsc: runsc does not confine here: rights.)" in line
@@ -47,8 +49,8 @@ async def test_it_is_not_chosen_where_a_boundary_is_open(
     await driver.aclose()
 
 
-async def test_the_one_that_is_asked_for_is_taken(image: str, gvisor: dict[str, str]) -> None:
-    driver = DockerSandbox(image, "test-gvisor", "runc", gvisor)
+async def test_the_one_that_is_asked_for_is_taken(image: str, gvisor: SecondEngine) -> None:
+    driver = DockerSandbox(image, "test-gvisor", "runc", Address(gvisor.url))
     assert (await driver.probe()).endswith("runtime runc")
     await driver.aclose()
 
@@ -58,8 +60,8 @@ async def test_programs_see_a_kernel_that_is_not_the_machines(session: Session) 
     assert os.uname().release not in seen and "False" in seen
 
 
-async def test_a_runtime_that_is_not_offered_is_an_error(image: str, gvisor: dict[str, str]) -> None:
-    driver = DockerSandbox(image, "test-gvisor", "kata", gvisor)
+async def test_a_runtime_that_is_not_offered_is_an_error(image: str, gvisor: SecondEngine) -> None:
+    driver = DockerSandbox(image, "test-gvisor", "kata", Address(gvisor.url))
     with pytest.raises(SandboxUnavailable, match=r"no runtime kata; it offers .*runsc"):
         await driver.probe()
     await driver.aclose()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import AsyncExitStack
 
-from sandbox import Sandbox, SandboxUnavailable, Spec
+from sandbox import Sandbox, SandboxUnavailable
 from sandbox.online import OnlineSandbox
-from sandbox.pool import WarmPool
 from tools_runtime.search.addresses import AddressPolicy
 from tools_runtime.search.connect import PublicConnector
 from tools_runtime.settings import Settings
@@ -49,8 +48,4 @@ async def _sandbox(settings: Settings, worker: str) -> Sandbox | None:
             raise
         logger.warning("code_interpreter is refused: %s", error)
         return None
-    usual = Spec(
-        settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
-    )
-    pool = WarmPool(sandbox, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
-    return OnlineSandbox(pool, PublicConnector(AddressPolicy()))
+    return OnlineSandbox(sandbox, PublicConnector(AddressPolicy()))

@@ -1,50 +1,43 @@
-"""Which driver is chosen, and what is said when there is none."""
+"""What the settings say about engines."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from sandboxes import FakeSandbox
+from pydantic import ValidationError
 
-from sandbox import SandboxUnavailable
+from sandbox.hosts import Hosts
+from sandbox.pool import WarmPool
 from tools_runtime.settings import Settings
 from tools_runtime.tools.code_interpreter import drivers
 
-
-class Absent(FakeSandbox):
-    def __init__(self, complaint: str) -> None:
-        super().__init__()
-        self.closed = False
-        self._complaint = complaint
-
-    async def probe(self) -> str:
-        raise SandboxUnavailable(self._complaint)
-
-    async def aclose(self) -> None:
-        self.closed = True
+ALL = "unix:///var/run/docker.sock, tcp://10.0.0.5:2376, ssh://me@example.org:2222/run/docker.sock"
 
 
 @pytest.mark.parametrize(
-    ("setting", "names"),
+    ("hosts", "complaint"),
     [
-        ("auto", ["docker", "bubblewrap"]),
-        ("docker", ["docker"]),
-        ("bubblewrap", ["bubblewrap"]),
-        ("none", []),
+        ("tcp://10.0.0.5:2376", "needs sandbox_certificates"),
+        ("tcp://10.0.0.5", "is not unix:///PATH, tcp://HOST:PORT or ssh://"),
+        ("http://10.0.0.5:2375", "is not unix:///PATH"),
+        ("unix:///a,unix:///a", "stands there twice"),
     ],
 )
-def test_the_settings_say_which_are_tried(tmp_path: Path, setting: str, names: list[str]) -> None:
-    settings = Settings(data=tmp_path, sandbox=setting)
-    assert [driver.name for driver in drivers.configured(settings, owner="me")] == names
+def test_hosts_that_cannot_be_meant_are_refused(hosts: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLS_RUNTIME_SANDBOX_HOSTS", hosts)
+    with pytest.raises(ValidationError, match=complaint):
+        Settings()
 
 
-async def test_the_first_that_is_there_is_taken() -> None:
-    absent, present = Absent("no engine"), FakeSandbox()
-    assert await drivers.first([absent, present, Absent("never asked")]) == (present, "fake")
-    assert absent.closed
+async def test_each_host_is_an_engine_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOOLS_RUNTIME_SANDBOX_HOSTS", ALL)
+    monkeypatch.setenv("TOOLS_RUNTIME_SANDBOX_CERTIFICATES", "/certificates")
+    docker, bubblewrap = drivers.configured(Settings(), "owner")
+    assert isinstance(docker, Hosts) and isinstance(bubblewrap, WarmPool)
+    await docker.aclose()
 
 
-async def test_what_each_of_them_lacks_is_said() -> None:
-    with pytest.raises(SandboxUnavailable, match=r"no engine\. Or: no bwrap\."):
-        await drivers.first([Absent("no engine."), Absent("no bwrap.")])
+async def test_without_hosts_there_is_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOOLS_RUNTIME_SANDBOX_HOSTS", raising=False)
+    docker, _ = drivers.configured(Settings(), "owner")
+    assert isinstance(docker, WarmPool)
+    await docker.aclose()

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
-from sandbox import Sandbox, SandboxUnavailable
+from sandbox import Sandbox, SandboxUnavailable, Spec
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
+from sandbox.engine import Address
+from sandbox.hosts import Host, Hosts
+from sandbox.pool import WarmPool
 from tools_runtime.settings import Settings
 
 
 def configured(settings: Settings, owner: str) -> tuple[Sandbox, ...]:
-    """In the order in which they are tried. ``owner`` names this server to them. None is started yet."""
-    docker = DockerSandbox(settings.sandbox_image, owner, settings.sandbox_runtime)
-    bubblewrap = BubblewrapSandbox(settings.sandbox_rootfs, owner)
+    """In the order in which they are tried, each with its warm pool. ``owner`` names this server to them. None is
+    started yet."""
     match settings.sandbox:
         case "auto":
-            return docker, bubblewrap
+            return _docker(settings, owner), _bubblewrap(settings, owner)
         case "docker":
-            return (docker,)
+            return (_docker(settings, owner),)
         case "bubblewrap":
-            return (bubblewrap,)
+            return (_bubblewrap(settings, owner),)
         case "none":
             return ()
 
@@ -41,3 +44,29 @@ async def first(drivers: Sequence[Sandbox]) -> tuple[Sandbox, str]:
             await driver.aclose()
             raise
     raise SandboxUnavailable(" Or: ".join(complaints))
+
+
+def _docker(settings: Settings, owner: str) -> Sandbox:
+    if not settings.sandbox_hosts:
+        return _pool(settings, _engine(settings, owner, Address.of(os.environ)))
+    hosts = []
+    for url in settings.sandbox_hosts:
+        tls = settings.sandbox_certificates if url.startswith("tcp://") else None
+        engine = _engine(settings, owner, Address(url, tls))
+        hosts.append(Host(url, engine, _pool(settings, engine)))
+    return Hosts(hosts)
+
+
+def _engine(settings: Settings, owner: str, address: Address) -> DockerSandbox:
+    return DockerSandbox(settings.sandbox_image, owner, settings.sandbox_runtime, address)
+
+
+def _bubblewrap(settings: Settings, owner: str) -> Sandbox:
+    return _pool(settings, BubblewrapSandbox(settings.sandbox_rootfs, owner))
+
+
+def _pool(settings: Settings, driver: Sandbox) -> WarmPool:
+    usual = Spec(
+        settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
+    )
+    return WarmPool(driver, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
