@@ -59,13 +59,15 @@ def serving(
 
 
 @contextlib.contextmanager
-def killable(log: Path, **settings: object) -> Iterator[tuple[str, Callable[[], None]]]:
+def killable(
+    log: Path, command: Sequence[str] = (*COMMAND, "serve"), **settings: object
+) -> Iterator[tuple[str, Callable[[], None]]]:
     """A server as by ``serving``, and what kills it without warning, as it must have been when the context is left."""
     url = f"http://127.0.0.1:{(port := _free_port())}"
     with (
         log.open("a") as output,
         subprocess.Popen(
-            [*COMMAND, "serve"], env=environment(port=port, **settings), stdout=output, stderr=subprocess.STDOUT
+            command, env=environment(port=port, **settings), stdout=output, stderr=subprocess.STDOUT
         ) as process,
     ):
         try:

@@ -34,15 +34,20 @@ class Clock:
 
 @asynccontextmanager
 async def serving(
-    sandbox: Sandbox | None, folder: Path | None = None, clock: Clock | None = None, **settings: Any
+    sandbox: Sandbox | None,
+    folder: Path | None = None,
+    clock: Clock | None = None,
+    worker: str = "this",
+    **settings: Any,
 ) -> AsyncIterator[Containers]:
-    """What is stored goes to ``folder``, or away. Another server on the same folder is a restart."""
+    """What is stored goes to ``folder``, or away. Another server on the same folder is a restart; with another name for
+    ``worker`` it is one beside it."""
     with tempfile.TemporaryDirectory() as temporary:
         data = folder or Path(temporary)
         database = Database(databases.url(data))
         await database.open()
         configured = Settings(data=data, **settings)
-        store = ContainerStore(database, clock or Clock(), worker="this")
+        store = ContainerStore(database, clock or Clock(), worker=worker)
         files = ContainerFileStore(database, BlobStore(data / "container-files"))
         quotas = Quotas(configured, store, files, ContainerUsageStore(database), store.now)
         containers = Containers(sandbox, configured, store, files, quotas)

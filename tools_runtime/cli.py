@@ -1,19 +1,33 @@
-"""The command line: ``tools-runtime serve`` and ``tools-runtime doctor``. Settings come from the environment alone."""
+"""The command line: ``tools-runtime serve`` and ``tools-runtime doctor``. Settings come from the environment alone.
+
+Several workers are processes of the kind ``worker``, which uvicorn starts, watches and ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+from multiprocessing.process import BaseProcess
 from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
 
 from tools_runtime import __version__, doctor
 from tools_runtime.app import create_app
 from tools_runtime.settings import PREFIX, Settings
+from tools_runtime.stores.database import Database
+
+_HEALTH_SECONDS = 60
+"""For a worker to show that it lives; then it is killed and another one started."""
 
 main = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -34,7 +48,9 @@ def _options(
 
 
 @main.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[int, typer.Option(min=1, help="How many processes serve, on one port and one database.")] = 1,
+) -> None:
     """Say what is there, then serve until a signal says to stop. Exit status 2 if it cannot be served like this."""
     settings = _settings()
     _set_up_logging(settings)
@@ -42,8 +58,19 @@ def serve() -> None:
     Console().print(doctor.table(checks))
     if any(check.fatal for check in checks):
         raise typer.Exit(2)
+    with tempfile.TemporaryDirectory() as counts:
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counts
+            asyncio.run(_prepare(settings))
+        _run(settings, workers)
+
+
+def _run(settings: Settings, workers: int) -> None:
     uvicorn.run(
-        create_app(settings),
+        f"{__name__}:worker",
+        factory=True,
+        workers=workers,
+        timeout_worker_healthcheck=_HEALTH_SECONDS,
         host=settings.host,
         port=settings.port,
         access_log=False,
@@ -55,6 +82,16 @@ def serve() -> None:
     )
 
 
+def worker() -> FastAPI:
+    """What one process serves, by its own reading of the settings."""
+    settings = _settings()
+    _set_up_logging(settings)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+    return create_app(settings)
+
+
 @main.command("doctor")
 def doctor_() -> None:
     """Say what is there and what is not. Exit status 1 if something that should work does not."""
@@ -62,6 +99,20 @@ def doctor_() -> None:
     Console().print(doctor.table(checks))
     if any(check.state == "failed" for check in checks):
         raise typer.Exit(1)
+
+
+async def _prepare(settings: Settings) -> None:
+    """Brings the database up to date before there are several who might."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database)
+    await database.open()
+    await database.close()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    """A worker whose parent was killed would hold on to the port."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _settings() -> Settings:

@@ -240,6 +240,8 @@ class Settings(BaseSettings):
     """From the creation of an upload to its completion; OpenAI's limit."""
     sweep_seconds: float = Field(default=60, gt=0)
     """Between two rounds of deleting what has expired."""
+    retention_days: int = Field(default=30, ge=0)
+    """After which stored responses are deleted, as at OpenAI; 0: never."""
     read_seconds: float = 120
     """For turning one file into text."""
     read_memory_bytes: int = 2 * 2**30

@@ -13,11 +13,11 @@ from libraries import OWNER, WordCounts, add, filled_store, library, new_store, 
 from sqlalchemy import func, select
 
 from tools_runtime.errors import ApiError
-from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.stores import Attachment, Cursor, NewFile, NewUpload
 from tools_runtime.stores.blobs import ORPHAN_SECONDS
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import index_changes
+from tools_runtime.stores.sweeper import Sweeper
 
 DAY = 86_400
 pytestmark = pytest.mark.usefixtures("each_database")
@@ -34,7 +34,7 @@ async def test_files_are_deleted_with_all_that_is_known_of_them(tmp_path: Path):
         file = await shelf.files.create(NewFile(OWNER, "x.txt", "assistants", 3600), text(), max_bytes=100)
         await shelf.attach(OWNER, store, Attachment(file.id, {}))
         await settled(shelf, store, file.id)
-        sweeper = Sweeper(shelf, parts, seconds=60)
+        sweeper = Sweeper([shelf.expire, parts.expire], seconds=60)
         await sweeper.sweep(time.time())
         assert len(await shelf.search(OWNER, [store], ["cats"], limit=5)) == 2
         await sweeper.sweep(time.time() + 3601)
@@ -62,7 +62,7 @@ async def test_an_expired_store_keeps_its_list_and_nothing_to_search(tmp_path: P
         store = await new_store(shelf, days=1)
         member = await add(shelf, store, "x.txt", "cats purr")
         late = time.time() + DAY + 1
-        await Sweeper(shelf, parts, seconds=60).sweep(late)
+        await Sweeper([shelf.expire, parts.expire], seconds=60).sweep(late)
         found = await shelf.stores.get(OWNER, store)
         assert found is not None and found.expired(late)
         assert (found.counts.completed, found.usage_bytes) == (1, 0)
@@ -119,7 +119,7 @@ async def test_uploads_are_given_up_with_their_parts(tmp_path: Path):
     async with library(tmp_path, WordCounts()) as shelf, part_store(tmp_path, shelf) as parts:
         made = await parts.create(OWNER, NewUpload("x.txt", "assistants", 3))
         await parts.add_part(OWNER, made.id, text(b"abc"), max_bytes=10)
-        sweeper = Sweeper(shelf, parts, seconds=60)
+        sweeper = Sweeper([shelf.expire, parts.expire], seconds=60)
         await sweeper.sweep(time.time())
         assert len([*(tmp_path / "parts").iterdir()]) == 1
         await sweeper.sweep(made.expires_at)

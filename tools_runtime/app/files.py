@@ -8,7 +8,6 @@ from tools_runtime.retrieval import Embedder, Models, Reader
 from tools_runtime.retrieval.chunking import Chunker
 from tools_runtime.retrieval.cross_encoder import CrossEncoderReranker
 from tools_runtime.retrieval.embeddings_server import EmbeddingsServer
-from tools_runtime.retrieval.expiry import Sweeper
 from tools_runtime.retrieval.faiss import FaissIndex, IndexShape
 from tools_runtime.retrieval.index import SearchIndex
 from tools_runtime.retrieval.ingestion import IngestLimits, Ingestor, Pipeline
@@ -25,6 +24,8 @@ from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.jobs import JobStore
+from tools_runtime.stores.retention import Retention
+from tools_runtime.stores.sweeper import Sweeper
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
@@ -106,7 +107,8 @@ async def uploads(settings: Settings, database: Database, library: Library, stac
     parts = BlobStore(settings.data / "parts")
     store = UploadStore(database, parts, library.files, seconds=settings.upload_seconds)
     await store.start()
-    sweeper = Sweeper(library, store, seconds=settings.sweep_seconds)
+    retention = Retention(database, days=settings.retention_days)
+    sweeper = Sweeper([library.expire, store.expire, retention.expire], seconds=settings.sweep_seconds)
     stack.push_async_callback(sweeper.stop)
     sweeper.start()
     return store

@@ -83,7 +83,8 @@ def describe(url: str) -> str:
             version = ".".join(map(str, engine.dialect.server_version_info or ()))
     finally:
         engine.dispose()
-    return f"{engine.dialect.name} {version}: {engine.url.database} at {engine.url.host or 'this machine'}"
+    where = f"{engine.url.database} at {engine.url.host}" if engine.url.host else engine.url.database
+    return f"{engine.dialect.name} {version}: {where}"
 
 
 def refusal(error: Exception) -> Exception:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, or_, select, update
 
 from tools_runtime import ids
-from tools_runtime.stores import Cursor, NewContainer, Page, StoredContainer
+from tools_runtime.stores import DAY, Cursor, NewContainer, Page, StoredContainer
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.paging import as_page, page
 from tools_runtime.stores.schema import container_files, containers
+
+_MANY = 100
+"""How many are deleted in one transaction."""
 
 
 class ContainerStore:
@@ -98,10 +101,18 @@ class ContainerStore:
         query = update(containers).where(containers.c.id == id, self._here()).values(ended=True)
         await self._database.write(lambda connection: connection.execute(query).rowcount)
 
+    async def here(self, ids: Collection[str]) -> set[str]:
+        """Those of the containers whose session is in this process: the others were deleted, have expired or were begun
+        again by another process."""
+        mine = containers.c.id.in_(ids), containers.c.worker == self._worker, ~containers.c.ended
+        query = select(containers.c.id).where(*mine)
+        return await self._database.read(lambda connection: {*connection.scalars(query)})
+
     async def keep_active(self, used_at: Mapping[str, float]) -> None:
-        """Notes when each of the containers was last used."""
+        """Notes when each of the containers was last used here; another process may have used it later."""
         rows = [{"container": id, "used": int(seconds)} for id, seconds in used_at.items()]
-        query = update(containers).where(containers.c.id == bindparam("container"))
+        earlier = containers.c.last_active_at < bindparam("used")
+        query = update(containers).where(containers.c.id == bindparam("container"), earlier)
         query = query.values(last_active_at=bindparam("used"))
         if rows:
             await self._database.write(lambda connection: connection.execute(query, rows).rowcount)
@@ -118,11 +129,16 @@ class ContainerStore:
         return await self._database.write(work)
 
     async def purge(self, days: int) -> list[str]:
-        """Deletes the containers, of all owners, that expired ``days`` ago. Returns the blobs that nobody needs any
-        more."""
+        """Deletes containers, of all owners, that expired ``days`` ago, some at a time. Returns the blobs that nobody
+        needs any more."""
         now = int(self.now())
-        old = _expired(now), containers.c.last_active_at < now - days * 86_400
-        return await self._database.write(lambda connection: _delete(connection, *old))
+        old = _expired(now), containers.c.last_active_at < now - days * DAY
+        some = select(containers.c.id).where(*old).order_by(containers.c.key).limit(_MANY)
+
+        def work(connection: Connection) -> list[str]:
+            return _delete(connection, containers.c.id.in_([*connection.scalars(some)]))
+
+        return await self._database.write(work)
 
     def _here(self) -> ColumnElement[bool]:
         return or_(containers.c.worker.is_(None), containers.c.worker == self._worker)

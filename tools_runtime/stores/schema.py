@@ -45,9 +45,9 @@ responses = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("owner", Text, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
     Column("status", Text, nullable=False),
-    Column("previous_response_id", Text),
+    Column("previous_response_id", Text, index=True),
     Column("conversation_id", Text),
     Column("body", LargeBinary, nullable=False),
 )

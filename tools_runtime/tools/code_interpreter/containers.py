@@ -161,6 +161,7 @@ class Containers:
 
     async def find(self, owner: str, id: str) -> Container | None:
         """The owner's container, made ready for use; None when there is none or it has expired."""
+        await self._agree([one for one in self._unused() if one.id == id])
         if known := self._fresh(owner, id):
             return known
         stored = await self.touch(owner, id)
@@ -218,8 +219,9 @@ class Containers:
         file = await self.files.delete(owner, id, file_id)
         container = self._known.get(id)
         if file is not None and file.current and container is not None:
-            container.files = None
             async with container.turn:
+                if container.files is not None:
+                    container.files.pop(file.path, None)
                 if container.running:
                     with contextlib.suppress(FileRefused, SessionClosed):
                         await container.running.remove(file.path.removeprefix(f"{DATA}/"))
@@ -263,7 +265,7 @@ class Containers:
             began, taken = time.monotonic(), 0
             kept: list[StoredContainerFile] = []
             try:
-                session = container.running or await self._open(container)
+                session = await self._session(container)
                 began = time.monotonic()
                 taken = await self.transfer.put_pending(container, session)
                 result = await session.execute(code, self._settings.sandbox_cell_seconds)
@@ -283,6 +285,14 @@ class Containers:
                     files=len(kept),
                 )
                 self.quotas.record(container.owner, usage)
+
+    async def _session(self, container: Container) -> Session:
+        """The container's session, with its files as they are stored; it begins if there is none."""
+        await self._agree([container])
+        if not container.running:
+            return await self._open(container)
+        await self.transfer.refresh(container, container.running)
+        return container.running
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -331,6 +341,22 @@ class Containers:
     def _unused(self) -> list[Container]:
         return [container for container in self._live.values() if not container.turn.locked()]
 
+    async def _agree(self, containers: Sequence[Container]) -> None:
+        """Ends the sessions of those of the containers that were deleted, or begun again, by another process."""
+        sessions = {container: container.running for container in containers if container.running}
+        here = await self.store.here([container.id for container in sessions]) if sessions else set()
+        for container, session in sessions.items():
+            if container.id not in here and container.session is session:
+                self._known.pop(container.id, None)
+                await self._drop(container)
+
+    async def _drop(self, container: Container) -> None:
+        """Ends the session. A response that still runs may begin the container again, with another one."""
+        self._live.pop(container.id, None)
+        session, container.session = container.session, None
+        if session is not None:
+            await session.close()
+
     async def _make_room(self, owner: str) -> None:
         """Ends containers that are not in use until there is a place for one more. Raises ``SandboxFull``."""
         while len(self._live) >= self._settings.sandbox_max_sessions:
@@ -354,21 +380,25 @@ class Containers:
 
     async def sweep(self) -> None:
         """Ends the containers that are idle too long, and deletes those that ended long ago."""
+        await self._agree(self._unused())
         now = self.store.now()
         for container in list(self._known.values()):
-            if container.expired(now):
+            if container.expired(now) and not await self._used_elsewhere(container, now):
                 await self._expire(container)
         await self.flush()
         await self.files.discard(await self.store.purge(self._settings.sandbox_keep_days))
 
+    async def _used_elsewhere(self, container: Container, now: float) -> bool:
+        """Whether another process has used it so lately that it has not expired."""
+        stored = await self.store.get(container.owner, container.id)
+        if stored is not None and not stored.expired:
+            container.used_at = max(container.used_at, stored.last_active_at)
+        return not container.expired(now)
+
     async def _expire(self, container: Container) -> None:
-        """A response that still runs may begin the container again at any time: from here on with another session."""
         self._known.pop(container.id, None)
-        self._live.pop(container.id, None)
-        session, container.session = container.session, None
         await self.store.end(container.id)
-        if session is not None:
-            await session.close()
+        await self._drop(container)
 
     async def _close(self, container: Container) -> None:
         self._live.pop(container.id, None)

@@ -51,6 +51,19 @@ class FileTransfer:
             with contextlib.suppress(FileRefused, OSError):
                 await session.put(file.path.removeprefix(f"{DATA}/"), await self._store.read(file))
 
+    async def refresh(self, container: Container, session: Session) -> None:
+        """Does in the session what other processes have done to the container's files since the last cell."""
+        known = {} if container.files is None else container.files
+        container.files = None
+        current = {file.path: file for file in await self.files(container)}
+        for path in known.keys() - current.keys():
+            with contextlib.suppress(FileRefused):
+                await session.remove(path.removeprefix(f"{DATA}/"))
+        for path, file in current.items():
+            if path not in known or known[path].id != file.id:
+                with contextlib.suppress(FileRefused, OSError):
+                    await session.put(path.removeprefix(f"{DATA}/"), await self._store.read(file))
+
     async def keep_image(self, container: Container, extension: str, data: bytes) -> StoredContainerFile | None:
         """Stores what a cell has shown as a file; None when there is no room for it."""
         files, room = await self._quotas.room(container.owner)
