@@ -352,11 +352,13 @@ async def test_a_container_that_expires_in_the_middle_of_a_response_begins_again
 
 
 class SlowSession(FakeSession):
-    """Ends only once ``may_end`` is set."""
+    """Ends only once ``may_end`` is set, and sets ``ending`` before."""
 
     may_end: asyncio.Event
+    ending: asyncio.Event
 
     async def close(self) -> None:
+        self.ending.set()
         await self.may_end.wait()
         await super().close()
 
@@ -365,10 +367,11 @@ class SlowToEnd(FakeSandbox):
     def __init__(self) -> None:
         super().__init__()
         self.may_end = asyncio.Event()
+        self.ending = asyncio.Event()
 
     async def create(self, spec: Spec) -> FakeSession:
         session = SlowSession("slow", spec, self.cell)
-        session.may_end = self.may_end
+        session.may_end, session.ending = self.may_end, self.ending
         self.sessions.append(session)
         return session
 
@@ -380,7 +383,7 @@ async def test_a_container_that_is_wanted_while_it_is_being_ended_begins_again()
         first, _, _ = await call(bound, code("1"))
         clock.ahead += 21 * 60
         sweeping = asyncio.create_task(tool.containers.sweep())
-        await asyncio.sleep(0)
+        await sandbox.ending.wait()
         again, _, _ = await call(bound, code("2"))
         sandbox.may_end.set()
         await sweeping

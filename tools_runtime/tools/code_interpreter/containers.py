@@ -347,15 +347,16 @@ class Containers:
         here = await self.store.here([container.id for container in sessions]) if sessions else set()
         for container, session in sessions.items():
             if container.id not in here and container.session is session:
-                self._known.pop(container.id, None)
-                await self._drop(container)
+                self._forget(container)
+                await session.close()
 
-    async def _drop(self, container: Container) -> None:
-        """Ends the session. A response that still runs may begin the container again, with another one."""
+    def _forget(self, container: Container) -> Session | None:
+        """A response that still runs may begin the container again at any time: from here on with another session.
+        Returns the one that it had."""
+        self._known.pop(container.id, None)
         self._live.pop(container.id, None)
         session, container.session = container.session, None
-        if session is not None:
-            await session.close()
+        return session
 
     async def _make_room(self, owner: str) -> None:
         """Ends containers that are not in use until there is a place for one more. Raises ``SandboxFull``."""
@@ -396,9 +397,10 @@ class Containers:
         return not container.expired(now)
 
     async def _expire(self, container: Container) -> None:
-        self._known.pop(container.id, None)
+        session = self._forget(container)
         await self.store.end(container.id)
-        await self._drop(container)
+        if session is not None:
+            await session.close()
 
     async def _close(self, container: Container) -> None:
         self._live.pop(container.id, None)
