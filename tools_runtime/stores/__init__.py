@@ -58,6 +58,36 @@ class StoredResponse:
     output: Sequence[StoredItem] = ()
 
 
+UNFINISHED = ("queued", "in_progress")
+"""Statuses of a response whose run has not ended."""
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event of a background response; ``data`` is its JSON."""
+
+    number: int
+    type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What whoever runs a response has of it. Another that takes the run over gets another ``token``."""
+
+    owner: str
+    response_id: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A background response that has been leased to be run."""
+
+    lease: Lease
+    request: bytes
+
+
 @dataclass(frozen=True)
 class Conversation:
     """A conversation without its items. ``created_at`` in seconds since 1970."""

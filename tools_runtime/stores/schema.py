@@ -50,7 +50,37 @@ responses = Table(
     Column("previous_response_id", Text, index=True),
     Column("conversation_id", Text),
     Column("body", LargeBinary, nullable=False),
+    Column("events_until", BigInteger, index=True),
 )
+"""``events_until``: when the events of a background response that has ended are deleted, in seconds since 1970."""
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("key", Key, primary_key=True),
+    Column("response_id", Text, nullable=False, unique=True),
+    Column("owner", Text, nullable=False, index=True),
+    Column("conversation_id", Text, unique=True),
+    Column("request", LargeBinary),
+    Column("begun", Boolean, nullable=False),
+    Column("worker", Text),
+    Column("token", Text, unique=True),
+    Column("lease_until", Float),
+    sqlite_autoincrement=True,
+)
+"""What is not to be run twice: each background response that has not ended (they have a ``request``), and each response
+under way in a conversation, which so is locked. Whoever has the ``token`` runs it, until ``lease_until`` (in seconds
+since 1970); without one, it waits. ``begun``: the model has been called."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("response_id", Text, ForeignKey("responses.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+"""The events of background responses, by ``sequence_number``."""
 
 conversations = Table(
     "conversations",
