@@ -118,6 +118,17 @@ class Settings(BaseSettings):
     """For one hosted call."""
     max_tool_output_chars: int = 60_000
     """Of one hosted call's result that the model is given."""
+    run_lease_seconds: float = Field(default=30, ge=1)
+    """After which a background response, or the lock on a conversation, of a process that does not show itself is ended
+    by others."""
+    run_poll_seconds: float = Field(default=0.25, gt=0)
+    """How often a process looks for what others did to its runs, and for events that others write."""
+    background_running: int = Field(default=16, ge=1)
+    """Background responses that a process runs at a time; further ones are ``queued``."""
+    background_waiting: int = Field(default=1000, ge=1)
+    """Background responses of one owner that are queued."""
+    background_event_seconds: int = Field(default=3600, ge=0)
+    """How long the events of a background response are kept after its end, to be streamed again."""
     compact_tokens: int = Field(default=100_000, ge=1)
     """A context is compacted from this size on, where a request asks for compaction and names no threshold."""
     compact_summary_tokens: int = Field(default=4096, ge=1)

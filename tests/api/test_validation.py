@@ -130,7 +130,7 @@ FUNCTION = {"type": "function", "name": "f"}
             "No tool call found for function call output with call_id a.",
         ),
         ({"input": [{"type": "item_reference", "id": "msg_unknown"}]}, "input[0].id", None, None),
-        ({"background": True}, "background", "unsupported_parameter", None),
+        ({"background": True, "store": False}, "store", None, None),
         ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter", None),
         (
             {"previous_response_id": "resp_unknown"},

@@ -12,10 +12,14 @@ import databases
 import orjson
 
 from tools_runtime.api import sse
+from tools_runtime.engine.admission import Admission
 from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.background import Background, BackgroundLimits, Places
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.context import Contexts
+from tools_runtime.engine.feed import Feed
+from tools_runtime.engine.leases import Leases
 from tools_runtime.engine.prepare import Preparer, Rules
 from tools_runtime.engine.run import Archive, Limits
 from tools_runtime.engine.service import Engine, Running
@@ -24,7 +28,9 @@ from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
+from tools_runtime.stores.events import EventStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.runs import RunStore
 from tools_runtime.stores.seal import Seal
 from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.router import Router
@@ -32,12 +38,15 @@ from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
 LIMITS = Limits(max_turns=8, max_parallel_calls=4, tool_seconds=30, tool_output_chars=10_000)
 
+BACKGROUND = BackgroundLimits(running=4, waiting=100, keep_seconds=3600, sweep_seconds=60)
+
 
 @dataclass(frozen=True)
 class Harness:
     """A running engine and what it stands on."""
 
     engine: Engine
+    background: Background
     contexts: Contexts
     upstream: ScriptedUpstream
     responses: ResponseStore
@@ -55,12 +64,12 @@ class Harness:
     async def events(self, **body: Any) -> list[dict[str, Any]]:
         """The events that a streaming client reads."""
         running = await self.start(**body)
-        frames = [frame async for frame in sse.stream(running.log, View(body.get("include")), obfuscate=False)]
+        frames = [frame async for frame in sse.stream(running.log.follow(), View(body.get("include")), obfuscate=False)]
         return decode(b"".join(frames))
 
 
 @asynccontextmanager
-async def harness(
+async def harness(  # noqa: PLR0913 (each replaces one part)
     folder: Path,
     script: Script | ScriptedUpstream,
     tools: Sequence[HostedTool] = (),
@@ -68,21 +77,32 @@ async def harness(
     archive: Archive | None = None,
     loader: ContentLoader | None = None,
     rules: Rules | None = None,
+    background_limits: BackgroundLimits = BACKGROUND,
+    worker: str = "worker",
     **limits: float,
 ) -> AsyncIterator[Harness]:
     """An engine whose model plays ``script``. ``limits`` replace fields of ``LIMITS``."""
     database = Database(databases.url(folder))
     await database.open()
     responses, conversations = ResponseStore(database), ConversationStore(database)
-    history = StoredHistory(responses, conversations)
+    runs = RunStore(database, worker=worker, lease_seconds=30)
+    leases = Leases(runs, poll_seconds=0.05)
+    history = StoredHistory(responses, conversations, leases)
     upstream = script if isinstance(script, ScriptedUpstream) else ScriptedUpstream(script)
-    compactor = Compactor(Seal(folder / "seal.key"), default_threshold=100_000, summary_tokens=500)
+    seal = Seal(folder / "seal.key")
+    compactor = Compactor(seal, default_threshold=100_000, summary_tokens=500)
     preparer = Preparer(history, Router([(upstream, ["*"])], "model"), tools, loader or files(), compactor, rules)
-    engine = Engine(preparer, archive or history, replace(LIMITS, **limits))  # type: ignore[arg-type]
+    admission, run_limits = Admission(preparer, runs), replace(LIMITS, **limits)  # type: ignore[arg-type]
+    engine = Engine(admission, leases, archive or history, run_limits)
+    places = Places(history, runs, Feed(EventStore(database), poll_seconds=0.05), leases, seal)
+    background = Background(admission, preparer, places, run_limits, background_limits)
+    await background.start()
     try:
-        yield Harness(engine, Contexts(preparer), upstream, responses, conversations)
+        yield Harness(engine, background, Contexts(preparer), upstream, responses, conversations)
     finally:
+        await background.stop()
         await engine.aclose()
+        await leases.stop()
         await database.close()
 
 

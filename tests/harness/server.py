@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from openai import AsyncOpenAI
 
 from harness import Harness, harness
-from tools_runtime.api import auth, context, conversations, errors, responses, websocket
+from tools_runtime.api import auth, background, context, conversations, errors, responses, websocket
 from tools_runtime.api.auth import Keyring
 from tools_runtime.api.websocket import SocketLimits
 from tools_runtime.tools import HostedTool
@@ -50,7 +50,8 @@ async def serving(
         errors.install(app)
         auth.install(app, keyring or Keyring())
         app.include_router(context.router(house.contexts, MAX_REQUEST_BYTES))
-        app.include_router(responses.router(house.engine, house.responses, MAX_REQUEST_BYTES))
+        app.include_router(background.router(house.background))
+        app.include_router(responses.router(house.engine, house.background, house.responses, MAX_REQUEST_BYTES))
         app.include_router(websocket.router(house.engine, socket))
         app.include_router(conversations.router(house.conversations, MAX_REQUEST_BYTES))
         async with listening(app) as port:

@@ -1,11 +1,10 @@
-"""Server-sent events: a reader of a run's log."""
+"""Server-sent events, from a reader of a run's events."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-from tools_runtime.engine.log import EventLog
 from tools_runtime.engine.view import View
 from tools_runtime.protocol.events import DeltaEvent, Event
 
@@ -13,13 +12,15 @@ HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-
 """Neither caches nor proxies (nginx's header) may hold frames back."""
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
+IDLE_SECONDS = 15.0
+"""Of silence, after which a comment keeps proxies from hanging up."""
 _BLOCK = 16
 
 
-async def stream(log: EventLog, view: View, *, obfuscate: bool, idle_seconds: float = 15) -> AsyncIterator[bytes]:
-    """The log from its beginning to its end, then ``[DONE]``. A comment after each ``idle_seconds`` of silence keeps
-    proxies from hanging up. ``obfuscate`` pads deltas, so that the sizes of encrypted packets do not tell the text."""
-    async for batch in log.follow(idle_seconds=idle_seconds):
+async def stream(batches: AsyncIterator[Sequence[Event]], view: View, *, obfuscate: bool) -> AsyncIterator[bytes]:
+    """The events of ``batches``, a comment for each empty one, then ``[DONE]``. ``obfuscate`` pads deltas, so that the
+    sizes of encrypted packets do not tell the text."""
+    async for batch in batches:
         yield b"".join([encode(view.event(event), obfuscate=obfuscate) for event in batch]) or KEEP_ALIVE
     yield DONE
 

@@ -10,10 +10,14 @@ from tools_runtime.api.mcp import McpEndpoint
 from tools_runtime.api.mcp_tools import McpLimits, McpTools
 from tools_runtime.app import files, interpreter
 from tools_runtime.app.content import Content
+from tools_runtime.engine.admission import Admission
 from tools_runtime.engine.archive import StoredHistory
+from tools_runtime.engine.background import Background, BackgroundLimits, Places
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.context import Contexts
+from tools_runtime.engine.feed import Feed
+from tools_runtime.engine.leases import Leases
 from tools_runtime.engine.prepare import Preparer, Rules
 from tools_runtime.engine.run import Limits as RunLimits
 from tools_runtime.engine.service import Engine
@@ -28,7 +32,9 @@ from tools_runtime.search.pages import PageReader
 from tools_runtime.settings import Settings
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
+from tools_runtime.stores.events import EventStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.runs import RunStore
 from tools_runtime.stores.seal import Seal
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.workspace import Workspace
@@ -47,6 +53,7 @@ class Services:
     """What the routes call."""
 
     engine: Engine
+    background: Background
     contexts: Contexts
     responses: ResponseStore
     conversations: ConversationStore
@@ -82,13 +89,23 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     web_search = WebSearch(chain, browser, any_url=settings.open_any_url, open_seconds=settings.search_open_seconds)
     file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
     tools = web_search, file_search, CodeInterpreter(machines, settings, content.load), Mcp(_mcp_network(settings))
-    history = StoredHistory(ResponseStore(database), ConversationStore(database))
+    runs = RunStore(database, worker=workspace.worker, lease_seconds=settings.run_lease_seconds)
+    leases = Leases(runs, poll_seconds=settings.run_poll_seconds)
+    stack.push_async_callback(leases.stop)
+    history = StoredHistory(ResponseStore(database), ConversationStore(database), leases)
+    seal = Seal(settings.data / "seal.key")
     rules = Rules(settings.foreign_tools, settings.unknown_parameters)
-    preparer = Preparer(history, upstreams, tools, loader, _compactor(settings), rules)
-    engine = Engine(preparer, history, _limits(settings))
+    preparer = Preparer(history, upstreams, tools, loader, _compactor(settings, seal), rules)
+    admission = Admission(preparer, runs)
+    engine = Engine(admission, leases, history, _limits(settings))
     stack.push_async_callback(engine.aclose)
+    places = Places(history, runs, Feed(EventStore(database), poll_seconds=settings.run_poll_seconds), leases, seal)
+    background = Background(admission, preparer, places, _limits(settings), _background_limits(settings))
+    stack.push_async_callback(background.stop)
+    await background.start()
     return Services(
         engine=engine,
+        background=background,
         contexts=Contexts(preparer),
         responses=history.responses,
         conversations=history.conversations,
@@ -141,9 +158,18 @@ def _limits(settings: Settings) -> RunLimits:
     )
 
 
-def _compactor(settings: Settings) -> Compactor:
+def _background_limits(settings: Settings) -> BackgroundLimits:
+    return BackgroundLimits(
+        running=settings.background_running,
+        waiting=settings.background_waiting,
+        keep_seconds=settings.background_event_seconds,
+        sweep_seconds=settings.sweep_seconds,
+    )
+
+
+def _compactor(settings: Settings, seal: Seal) -> Compactor:
     return Compactor(
-        Seal(settings.data / "seal.key"),
+        seal,
         default_threshold=settings.compact_tokens,
         summary_tokens=settings.compact_summary_tokens,
     )

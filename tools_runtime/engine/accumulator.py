@@ -21,6 +21,7 @@ from tools_runtime.protocol.events import (
     TERMINAL,
     Created,
     Event,
+    InProgress,
     ItemEvent,
     OutputItemAdded,
     OutputItemDone,
@@ -81,18 +82,20 @@ class Accumulator:
             if self._open:
                 raise ProtocolBreach(f"{event.type} while items are open: {sorted(self._open)}")
             self._ended = True
+        elif isinstance(event, InProgress):
+            self.response.status = "in_progress"
         event.response = self.response.model_copy(update={"output": list(self.response.output)})
 
     def finish(
         self,
-        status: Literal["completed", "incomplete", "failed"],
-        usage: Usage,
+        status: Literal["completed", "incomplete", "failed", "cancelled"],
+        usage: Usage | None,
         *,
         reason: Literal["max_output_tokens", "content_filter"] | None = None,
         error: ResponseError | None = None,
     ) -> Response:
         """Sets the response's final fields, so that it can be stored before its terminal event is readable. A later
-        call undoes an earlier one: what cannot be stored has failed."""
+        call undoes an earlier one: what cannot be stored has failed. ``usage`` is None where nobody knows it."""
         final = self.response
         final.status = status
         final.usage = usage

@@ -12,8 +12,8 @@ _CACHE_OPTIONS = {"mode": "implicit", "ttl": "30m"}
 """OpenAI's defaults."""
 
 
-def first_response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
-    """The response as it begins: every parameter echoed, defaults filled in."""
+def first_response(scope: Scope, model: str, toolbox: Toolbox, created_at: int | None = None) -> Response:
+    """The response as it begins: every parameter echoed, defaults filled in; created now by default."""
     request = scope.request
     choice = request.tool_choice
     echoed = {
@@ -43,7 +43,9 @@ def first_response(scope: Scope, model: str, toolbox: Toolbox) -> Response:
     reasoning = request.reasoning.model_dump(mode="json", exclude_none=True) if request.reasoning else {}
     return Response(
         id=scope.response_id,
-        created_at=int(time.time()),
+        created_at=int(time.time()) if created_at is None else created_at,
+        status="queued" if request.background else "in_progress",
+        background=request.background is True,
         model=model,
         conversation={"id": request.conversation_id} if request.conversation_id else None,
         reasoning={"effort": None, "summary": None} | reasoning,

@@ -1,4 +1,4 @@
-"""The event log of one run. Replies, streams and (later) resumed streams are all readers of it."""
+"""The event log of one run. Replies, streams, and what records background runs, are all readers of it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class EventLog:
     @property
     def response(self) -> Response:
         return self.accumulator.response
+
+    @property
+    def told(self) -> Sequence[Event]:
+        """The events so far."""
+        return tuple(self._events)
 
     def __len__(self) -> int:
         return len(self._events)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
@@ -34,13 +34,14 @@ from tools_runtime.protocol.items import (
 from tools_runtime.protocol.mcp_items import McpApprovalRequest
 from tools_runtime.protocol.prompt import Choice, Function, Prompt, PromptItem
 from tools_runtime.protocol.request import CreateResponse
+from tools_runtime.stores import Lease
 from tools_runtime.tools import HostedTool, Scope
 from tools_runtime.tools.sources import Sources
 from tools_runtime.upstreams import Upstream
 
 logger = logging.getLogger(__name__)
 
-_UNSUPPORTED = ("background", "background_options", "prompt", "moderation", "audio")
+_UNSUPPORTED = ("prompt", "moderation", "audio")
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -76,6 +77,17 @@ class Upstreams(Protocol):
 
 
 @dataclass(frozen=True)
+class Ticket:
+    """What is settled of a response before its request is prepared. ``lease``: its run's, or its conversation's lock.
+    The rest is of one that was queued by another process: when, and the input as it was stored."""
+
+    response_id: str = field(default_factory=lambda: ids.new("resp"))
+    lease: Lease | None = None
+    created_at: int | None = None
+    input: Sequence[Item] | None = None
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A request that will run: nothing in it can be refused any more. ``old_items`` and then ``new_items``, which the
     stores lack, are the chain so far."""
@@ -97,6 +109,8 @@ class Prepared:
     """The request wants the context compacted, and no answer."""
     generate: bool
     """Whether the model is to answer; where not, the response only prepares the next."""
+    lease: Lease | None = None
+    """The lock on its conversation, if it has one."""
 
     def prompt(
         self,
@@ -153,15 +167,22 @@ class Preparer:
         self._rules = rules or Rules()
 
     async def prepare(
-        self, request: CreateResponse, owner: str, recent: Recent | None = None, *, generate: bool = True
+        self,
+        request: CreateResponse,
+        owner: str,
+        recent: Recent | None = None,
+        *,
+        generate: bool = True,
+        ticket: Ticket | None = None,
     ) -> Prepared:
         """``recent`` is asked before the stores for what the request goes on from. Raises ``ApiError`` for whatever is
         wrong with the request."""
+        ticket = ticket or Ticket()
         _refuse_unsupported(request)
         self._judge_unknown(request)
         remembered = recent.find(request.previous_response_id or "") if recent else None
         old = _without_cut_off(remembered.items if remembered else await self._old_items(request, owner))
-        new = await self._new_items(request, owner)
+        new = await self._new_items(request, owner) if ticket.input is None else list(ticket.input)
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
         given = _given(request, old, new, upstream.takes)
@@ -174,10 +195,10 @@ class Preparer:
         items = await builder.build(old, new)
         if not items and generate:
             raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
-        scope = Scope(owner, ids.new("resp"), request, (*old, *new), sources)
+        scope = Scope(owner, ticket.response_id, request, (*old, *new), sources)
         resolver = Resolver(tools, upstream.takes, self._rules.foreign_tools)
         toolbox = await resolver.resolve(given, scope, names)
-        log = EventLog(first_response(scope, model, toolbox))
+        log = EventLog(first_response(scope, model, toolbox, ticket.created_at))
         if remembered and not remembered.stored:
             old, new = [], [*old, *new]
         return Prepared(
@@ -195,6 +216,7 @@ class Preparer:
             compactor=self._compactor,
             compacts=_triggers(request),
             generate=generate,
+            lease=ticket.lease,
         )
 
     def _judge_unknown(self, request: CreateResponse) -> None:
@@ -284,6 +306,7 @@ def _refuse_unsupported(request: CreateResponse) -> None:
             raise ApiError(
                 f"Parameter '{name}' is not supported by this server.", param=name, code="unsupported_parameter"
             )
+    _check_background(request)
     if any(modality != "text" for modality in request.modalities or ()):
         raise ApiError("This server answers in text only.", param="modalities", code="unsupported_parameter")
     if request.previous_response_id is not None and request.conversation is not None:
@@ -292,6 +315,14 @@ def _refuse_unsupported(request: CreateResponse) -> None:
             param="previous_response_id",
             code="mutually_exclusive_parameters",
         )
+
+
+def _check_background(request: CreateResponse) -> None:
+    if request.background and not request.stored:
+        raise ApiError("Background responses are stored: 'background' requires store=true.", param="store")
+    if request.background_options and request.background_options.continuation_id is not None:
+        name = "background_options.continuation_id"
+        raise ApiError(f"Parameter '{name}' is not supported by this server.", param=name, code="unsupported_parameter")
 
 
 def _triggers(request: CreateResponse) -> bool:

@@ -48,13 +48,16 @@ class Limits:
 class Archive(Protocol):
     """Keeps finished responses."""
 
-    async def save(self, prepared: Prepared) -> None: ...
+    async def save(self, prepared: Prepared) -> None:
+        """Keeps the response, if it is to be kept, and gives up its lease. Raises ``ApiError``."""
+        ...
 
 
 class Run:
-    """Runs one prepared request to its terminal event."""
+    """Runs one prepared request to its terminal event. Without an ``archive``, somebody else keeps what its log tells:
+    it has begun with ``response.created`` already."""
 
-    def __init__(self, prepared: Prepared, archive: Archive, limits: Limits) -> None:
+    def __init__(self, prepared: Prepared, archive: Archive | None, limits: Limits) -> None:
         self._prepared = prepared
         self._archive = archive
         self._limits = limits
@@ -74,7 +77,8 @@ class Run:
             metrics.responses.labels(ended).observe(time.perf_counter() - began)
 
     async def _execute(self) -> None:
-        self._log.append(Created(response=self._log.response))
+        if len(self._log) == 0:
+            self._log.append(Created(response=self._log.response))
         self._log.append(InProgress(response=self._log.response))
         try:
             await self._finish(await self._turns())
@@ -244,5 +248,5 @@ class Run:
         self._log.append(Failed(response=response))
 
     async def _save(self) -> None:
-        if self._prepared.request.stored:
+        if self._archive is not None:
             await self._archive.save(self._prepared)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from tools_runtime.engine.admission import Admission
+from tools_runtime.engine.leases import Leases
 from tools_runtime.engine.log import EventLog
-from tools_runtime.engine.prepare import Prepared, Preparer
+from tools_runtime.engine.prepare import Prepared
 from tools_runtime.engine.recent import Recent
 from tools_runtime.engine.run import Archive, Limits, Run
 from tools_runtime.protocol.items import Item
@@ -37,8 +39,9 @@ class Running:
 class Engine:
     """Starts runs and keeps hold of them until they end."""
 
-    def __init__(self, preparer: Preparer, archive: Archive, limits: Limits) -> None:
-        self._preparer = preparer
+    def __init__(self, admission: Admission, leases: Leases, archive: Archive, limits: Limits) -> None:
+        self._admission = admission
+        self._leases = leases
         self._archive = archive
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,8 +51,9 @@ class Engine:
     ) -> Running:
         """Begins a run. Raises ``ApiError`` for a request that is refused. ``recent`` and ``generate``: as in
         ``Preparer.prepare``."""
-        prepared = await self._preparer.prepare(request, owner, recent, generate=generate)
-        task = asyncio.create_task(Run(prepared, self._archive, self._limits).execute())
+        prepared = await self._admission.admit(request, owner, recent, generate=generate)
+        run = Run(prepared, self._archive, self._limits).execute()
+        task = asyncio.create_task(run if prepared.lease is None else self._leases.during(prepared.lease, run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return Running(prepared, task)

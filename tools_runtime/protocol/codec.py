@@ -25,6 +25,11 @@ def dump_item(item: Item) -> bytes:
     return item.model_dump_json().encode()
 
 
+def load_event(data: bytes) -> Event:
+    """A stored event."""
+    return _EVENT.validate_json(data)
+
+
 def read_event(data: dict[str, Any]) -> Event:
     """An event. Raises ``ValidationError`` for one of an unknown type or shape."""
     return _EVENT.validate_python(data)

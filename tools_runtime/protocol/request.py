@@ -67,6 +67,13 @@ class StreamOptions(OpenWire):
     include_obfuscation: bool = True
 
 
+class BackgroundOptions(OpenWire):
+    """Every ``completion_window`` is kept as well as the earliest: a response is begun when there is room."""
+
+    completion_window: Literal["soonest", "2h", "8h"] | None = None
+    continuation_id: str | None = None
+
+
 class ContextManagement(StrictWire):
     """``compact_threshold`` is in tokens."""
 
@@ -118,6 +125,7 @@ class CreateResponse(OpenWire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     background: bool | None = None
+    background_options: BackgroundOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
     context_management: list[ContextManagement] | None = Field(default=None, max_length=1)
     user: str | None = None
@@ -131,7 +139,6 @@ class CreateResponse(OpenWire):
     # Refused by name in engine.prepare: they are declared so that the refusal says why.
     prompt: dict[str, Any] | None = None
     moderation: dict[str, Any] | None = None
-    background_options: dict[str, Any] | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
 
@@ -142,6 +149,7 @@ class CreateResponse(OpenWire):
             "reasoning.": self.reasoning,
             "text.": self.text,
             "stream_options.": self.stream_options,
+            "background_options.": self.background_options,
         }
         for place, part in parts.items():
             for name in (part and part.model_extra) or ():

