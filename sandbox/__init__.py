@@ -163,6 +163,13 @@ class Session(Protocol):
         """The files below /mnt/data, as many as are listed at most. Raises ``SessionClosed``."""
         ...
 
+    async def cpu_seconds(self) -> float:
+        """Processor time that the session used since it was ready, as the machine outside counts it.
+
+        Raises ``SandboxError`` when it cannot be told; of a session that has ended it never can.
+        """
+        ...
+
     async def close(self) -> None:
         """Ends the machine. May be called again."""
         ...

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ class BubblewrapSandbox:
         except BaseException:
             await asyncio.to_thread(self._groups.end, id)
             raise
-        stream = _Pipes(process, functools.partial(self._groups.end, id))
+        stream = _Pipes(process, self._groups, id)
         session = StreamSession(id, stream, spec)
         try:
             await session.ready()
@@ -138,11 +137,12 @@ class BubblewrapSandbox:
 
 
 class _Pipes:
-    """The worker's stdin and stdout as a ``Stream``. ``end`` kills and removes all that is left; it blocks."""
+    """The worker's stdin and stdout as a ``Stream``, and the control groups of its session."""
 
-    def __init__(self, process: asyncio.subprocess.Process, end: Callable[[], None]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, groups: Groups, id: str) -> None:
         self._process = process
-        self._end = end
+        self._groups = groups
+        self._id = id
 
     async def complaint(self) -> str:
         """What an ended worker said on stderr."""
@@ -158,10 +158,13 @@ class _Pipes:
         self._process.stdin.write(data)
         await self._process.stdin.drain()
 
+    async def cpu_seconds(self) -> float:
+        return self._groups.cpu_seconds(self._id)
+
     async def close(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self._groups.end, self._id)
         await self._process.wait()
 
 

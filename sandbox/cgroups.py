@@ -16,6 +16,8 @@ from sandbox import SandboxUnavailable, Spec
 
 MOUNT = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "pids", "cpu")
+ACCOUNTING = "cpuacct"
+"""Version 1 counts processor time with a controller of its own, which may be mounted with ``cpu`` or by itself."""
 PERIOD_MICROSECONDS = 100_000
 _END_SECONDS = 5.0
 
@@ -56,6 +58,10 @@ class Groups:
         limits = {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes": memory, "pids.max": str(spec.pids)}
         return limits | {"cpu.cfs_period_us": str(PERIOD_MICROSECONDS), "cpu.cfs_quota_us": quota}
 
+    def cpu_seconds(self, id: str) -> float:
+        """What the session's processes used. Raises ``OSError``."""
+        return cpu_seconds(self._folders[-1] / f"{self._prefix}{id}")
+
     def left(self) -> set[str]:
         """The ids of sessions whose groups are still there."""
         found = (group.name for folder in self._folders for group in folder.glob(f"{self._prefix}*"))
@@ -76,18 +82,46 @@ class Groups:
                 time.sleep(0.01)
 
 
-def _folders(mount: Path, own: str) -> tuple[int, list[Path]]:
-    """The version in use, and the folders in which groups are made. Raises ``SandboxUnavailable``."""
+def cpu_seconds(group: Path) -> float:
+    """What the processes of a group used: of version 1, a group of ``cpuacct``. Raises ``OSError``."""
+    with contextlib.suppress(FileNotFoundError):
+        return int((group / "cpuacct.usage").read_text()) / 1e9
+    counts = dict(line.split(" ", 1) for line in (group / "cpu.stat").read_text().splitlines())
+    return int(counts["usage_usec"]) / 1e6
+
+
+def accounting(pid: int, id: str, mount: Path = MOUNT, proc: Path = Path("/proc")) -> Path | None:
+    """The group that counts a container's processor time; None unless ``pid`` is its first process here, which its
+    group's name tells: with an engine elsewhere, that number is another process."""
+    try:
+        paths = _paths((proc / str(pid) / "cgroup").read_text())
+    except OSError:
+        return None
+    path = paths.get(ACCOUNTING, paths.get("", ""))
+    group = mount / ACCOUNTING / path if ACCOUNTING in paths else mount / path
+    return group if id in path and group.is_dir() else None
+
+
+def _paths(cgroup: str) -> dict[str, str]:
+    """The groups of a process by controller, from its ``/proc/…/cgroup``; that of version 2 by an empty name."""
     paths: dict[str, str] = {}
-    for line in own.splitlines():
+    for line in cgroup.splitlines():
         _, controllers, path = line.split(":", 2)
         paths |= {controller: path.strip("/") for controller in controllers.split(",")}
-    if all(controller in paths for controller in CONTROLLERS):
+    return paths
+
+
+def _folders(mount: Path, own: str) -> tuple[int, list[Path]]:
+    """The version in use, and the folders in which groups are made; the last one counts processor time.
+
+    Raises ``SandboxUnavailable``.
+    """
+    paths = _paths(own)
+    wanted = (*CONTROLLERS, ACCOUNTING)
+    if all(controller in paths for controller in wanted):
         # Inside a container the path is the host's, and its end is mounted as the root.
-        folders = [mount / name / paths[name] for name in CONTROLLERS]
-        return 1, [
-            folder if folder.is_dir() else mount / name for name, folder in zip(CONTROLLERS, folders, strict=True)
-        ]
+        folders = [mount / name / paths[name] for name in wanted]
+        return 1, [folder if folder.is_dir() else mount / name for name, folder in zip(wanted, folders, strict=True)]
     group = mount / paths.get("", "")
     for folder in (group, *group.parents):
         passed_on = folder / "cgroup.subtree_control"

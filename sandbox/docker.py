@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound
 
-from sandbox import SandboxUnavailable, SessionClosed, Spec, selftest
+from sandbox import SandboxUnavailable, SessionClosed, Spec, cgroups, selftest
 from sandbox.engine import USUAL, Address, Engine
 from sandbox.flags import GVISOR, LABEL, flags
 from sandbox.session import StreamSession
@@ -22,6 +23,8 @@ from sandbox.session import StreamSession
 _STDOUT = 1
 _CHUNK_HEADER = struct.Struct(">BxxxI")
 """Docker's own framing of a container's output: stream, three zeros, length."""
+_MEASUREMENTS = 2
+"""That an engine is asked for at a time: it may take a second for each, and they wait in threads."""
 
 NO_RUNTIME = "The Docker Engine has no runtime {runtime}; it offers {offered}."
 NO_IMAGE = "There is no image {image}{where}. Build it: python -m sandbox build --tag {image}{option}"
@@ -48,6 +51,7 @@ class DockerSandbox:
         self._runtime: str | None = None
         self._remark = ""
         self._left: set[str] = set()
+        self._measuring = asyncio.Semaphore(_MEASUREMENTS)
         self.memory_bytes = 1
         """What the engine's machine has; known after ``probe``."""
 
@@ -117,7 +121,9 @@ class DockerSandbox:
         container = await asyncio.to_thread(self._make, spec, runtime)
         try:
             # Attached before the start, so that no byte is missed.
-            stream = _Attachment(*await self._engine.attach(container.id), lambda: self._remove(container.id))
+            connection = await self._engine.attach(container.id)
+            measure = functools.partial(self._cpu_seconds, container)
+            stream = _Attachment(*connection, measure, lambda: self._remove(container.id))
         except BaseException:
             await asyncio.to_thread(self._remove, container.id)
             raise
@@ -146,6 +152,24 @@ class DockerSandbox:
                 container.start()
             except APIError as error:
                 raise SandboxUnavailable(f"The Docker Engine did not start the container: {error}") from error
+            with contextlib.suppress(APIError):
+                container.reload()  # now it has a process, by which its control group is found
+
+    async def _cpu_seconds(self, container: Any) -> float:
+        """By the kernel's count where the engine runs on this machine, else by the engine's. Raises ``OSError``."""
+        group = cgroups.accounting(container.attrs["State"]["Pid"], container.id)
+        if group is not None:
+            return cgroups.cpu_seconds(group)
+        async with self._measuring:
+            return await asyncio.to_thread(self._counted_seconds, container)
+
+    def _counted_seconds(self, container: Any) -> float:
+        try:
+            with self._engine.requests():
+                stats = container.stats(stream=False, one_shot=True)
+            return int(stats["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+        except (SandboxUnavailable, KeyError) as error:
+            raise OSError("the engine does not tell") from error
 
     def _remove(self, id: str) -> None:
         """What the engine cannot be told now is told it later."""
@@ -192,12 +216,19 @@ class DockerSandbox:
 class _Attachment:
     """A container's stdin and stdout as a ``Stream``. What it says on stderr is kept for ``complaint``.
 
-    ``remove`` ends the container; it blocks.
+    ``measure`` tells its processor time. ``remove`` ends the container; it blocks.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, remove: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        measure: Callable[[], Awaitable[float]],
+        remove: Callable[[], None],
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._measure = measure
         self._remove = remove
         self._stderr = b""
 
@@ -219,6 +250,9 @@ class _Attachment:
     async def write(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
+
+    async def cpu_seconds(self) -> float:
+        return await self._measure()
 
     def hang_up(self) -> None:
         # Nothing is said any more that would have to arrive; TLS would wait for the far end's farewell.

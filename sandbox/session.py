@@ -7,25 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar
 
 from sandbox import (
     CODE_LIMIT_BYTES,
     CellResult,
-    Display,
     FileInfo,
     FileRefused,
     Network,
-    Output,
     SandboxError,
     SessionClosed,
     Spec,
-    Status,
-    Text,
-    Traceback,
+    replies,
 )
 from sandbox.egress import Egress
 from sandbox.frames import Frame, FrameError, Parser, encode
@@ -41,10 +36,7 @@ PATIENCE_SECONDS = 15
 
 T = TypeVar("T")
 
-_STATUSES: dict[str, Status] = {status: status for status in get_args(Status)}
 _FINAL = ("ready", "done", "data", "files", "refused")
-_MIME_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
-_TERMINAL_CODES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 
 
 class Stream(Protocol):
@@ -56,6 +48,13 @@ class Stream(Protocol):
 
     async def write(self, data: bytes) -> None:
         """Raises ``OSError``."""
+        ...
+
+    async def cpu_seconds(self) -> float:
+        """Processor time of the worker and all that ran beside it, as the machine outside counts it.
+
+        Raises ``OSError`` when it cannot be told, or not any more.
+        """
         ...
 
     async def close(self) -> None:
@@ -82,6 +81,7 @@ class StreamSession:
         self._spec = spec
         self._turn = asyncio.Lock()
         self._last_id = 0
+        self._cpu_seconds_before = 0.0
         self._egress: Egress | None = None
         self._reply = self._expect()
         self._reader = asyncio.create_task(self._read(), name=f"sandbox {id}")
@@ -93,6 +93,8 @@ class StreamSession:
     async def ready(self) -> None:
         """Waits for a new worker's first frame. Raises ``SessionClosed``."""
         await self._answer(self._reply, READY_SECONDS)
+        with contextlib.suppress(OSError):
+            self._cpu_seconds_before = await self._stream.cpu_seconds()
 
     async def open_network(self, network: Network) -> None:
         async with self._turn:
@@ -111,7 +113,7 @@ class StreamSession:
                 with contextlib.suppress(SessionClosed):
                     await self._send({"op": "interrupt", "id": reply.id})
                 raise
-        return await self._sound(lambda: _cell_result(reply.frames, last))
+        return await self._sound(lambda: replies.cell_result(reply.frames, last))
 
     async def put(self, name: str, data: bytes) -> None:
         _check(name)
@@ -143,7 +145,13 @@ class StreamSession:
     async def files(self) -> list[FileInfo]:
         async with self._turn:
             last = await self._exchange({"op": "files"})
-        return await self._sound(lambda: _files(last))
+        return await self._sound(lambda: replies.files(last))
+
+    async def cpu_seconds(self) -> float:
+        try:
+            return await self._stream.cpu_seconds() - self._cpu_seconds_before
+        except OSError as error:
+            raise SandboxError("The sandbox's processor time cannot be told.") from error
 
     async def close(self) -> None:
         self._reader.cancel()
@@ -235,65 +243,3 @@ def _check(name: str) -> None:
         parts(name)
     except ValueError as error:
         raise FileRefused(f"{error}.") from None
-
-
-def _cell_result(frames: Sequence[Frame], last: Frame) -> CellResult:
-    status, dropped = _STATUSES.get(last.text("status")), last.header.get("dropped")
-    if status is None or not isinstance(dropped, int):
-        raise FrameError("not the end of a cell")
-    return CellResult(
-        status=status,
-        outputs=[_output(frame) for frame in frames],
-        restarted=bool(last.header.get("restarted")),
-        files=_files(last),
-        dropped=dropped,
-    )
-
-
-def _output(frame: Frame) -> Output:
-    match frame.text("event"):
-        case "text":
-            return Text(
-                "stderr" if frame.header.get("stream") == "stderr" else "stdout", frame.blob.decode("utf-8", "replace")
-            )
-        case "traceback":
-            return Traceback(_TERMINAL_CODES.sub("", frame.blob.decode("utf-8", "replace")))
-        case "display":
-            return Display(_parts(frame), bool(frame.header.get("result")))
-    raise FrameError("not an output")
-
-
-def _parts(frame: Frame) -> dict[str, bytes]:
-    """Cuts the blob into the lengths that the header gives."""
-    data: dict[str, bytes] = {}
-    start = 0
-    for mime, length in _pairs(frame, "parts"):
-        if not _MIME_TYPE.fullmatch(mime):
-            raise FrameError("not a MIME type")
-        data[mime] = frame.blob[start : start + length]
-        start += length
-    return data
-
-
-def _files(frame: Frame) -> list[FileInfo]:
-    found = []
-    for name, size in _pairs(frame, "files"):
-        try:
-            parts(name)
-        except ValueError:
-            raise FrameError("not a file's name") from None
-        found.append(FileInfo(name, size))
-    return found
-
-
-def _pairs(frame: Frame, key: str) -> list[tuple[str, int]]:
-    """A header's list of strings with sizes."""
-    match frame.header.get(key):
-        case list() as pairs if len(pairs) <= 10_000:
-            for pair in pairs:
-                match pair:
-                    case [str(), int(size)] if size >= 0:
-                        continue
-                raise FrameError(f"the header's {key} is malformed")
-            return [(name, size) for name, size in pairs]
-    raise FrameError(f"the header's {key} is malformed")

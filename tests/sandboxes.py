@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from sandbox import CellResult, Display, FileInfo, Network, Sandbox, Session, SessionClosed, Spec, Text
+from sandbox import CellResult, Display, FileInfo, Network, Sandbox, SandboxError, Session, SessionClosed, Spec, Text
 from sandbox.build import build
 
 IMAGE = "tools-runtime-sandbox:latest"
@@ -94,6 +94,7 @@ class FakeSession:
         self.cells: list[str] = []
         self.stored: dict[str, bytes] = {}
         self.network: Network | None = None
+        self.cpu: float | None = 0.0
         self._cell = cell
 
     async def execute(self, code: str, timeout_seconds: float) -> CellResult:
@@ -116,6 +117,11 @@ class FakeSession:
 
     async def files(self) -> list[FileInfo]:
         return [FileInfo(name, len(data)) for name, data in self.stored.items()]
+
+    async def cpu_seconds(self) -> float:
+        if self.cpu is None or not self.alive:
+            raise SandboxError("The sandbox's processor time cannot be told.")
+        return self.cpu
 
     async def close(self) -> None:
         self.alive = False

@@ -330,8 +330,8 @@ class Settings(BaseSettings):
     """Of these files together."""
     sandbox_hourly_calls: int = 10_000
     """Calls of one owner in a clock hour."""
-    sandbox_hourly_seconds: float = 36_000
-    """Running time of these calls together."""
+    sandbox_hourly_cpu_seconds: float = 36_000
+    """Processor time of these calls together."""
     sandbox_hourly_bytes: int = 50 * 2**30
     """Of files that go into one owner's containers and come out in a clock hour."""
     public_url: str | None = None

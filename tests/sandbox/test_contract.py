@@ -489,6 +489,19 @@ async def test_sweep_ends_what_is_left_of_the_owner_and_no_other(
     await left.close()
 
 
+async def test_processor_time_is_counted_from_outside(driver: Sandbox) -> None:
+    session = await driver.create(SMALL)
+    await run(session, "import time; time.sleep(1)")
+    slept = await session.cpu_seconds()
+    await run(session, "end = time.process_time() + 1\nwhile time.process_time() < end: pass")
+    await run(session, "time.process_time = time.time = lambda: 0")
+    spent = await session.cpu_seconds()
+    assert 0 <= slept < 0.5 and spent >= slept + 1
+    await session.close()
+    with pytest.raises(SandboxError, match="cannot be told"):
+        await session.cpu_seconds()
+
+
 async def test_a_line_says_what_is_there(driver: Sandbox) -> None:
     line = await driver.probe()
     assert line and "\n" not in line

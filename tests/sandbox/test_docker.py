@@ -11,7 +11,7 @@ import docker
 import pytest
 from sandboxes import SMALL, run, until, value
 
-from sandbox import SandboxUnavailable, SessionClosed
+from sandbox import SandboxError, SandboxUnavailable, SessionClosed
 from sandbox.docker import DockerSandbox
 from sandbox.flags import INODES, LABEL
 
@@ -58,6 +58,20 @@ async def test_a_container_that_is_killed_in_a_cell_ends_the_session(image: str,
         await cell
     assert not session.alive
     await session.close()
+    await driver.aclose()
+
+
+async def test_an_engine_elsewhere_is_asked_for_processor_time(
+    image: str, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.cgroups.accounting", lambda pid, id: None)
+    driver = DockerSandbox(image, owner)
+    session = await driver.create(SMALL)
+    await run(session, "import time\nend = time.process_time() + 1\nwhile time.process_time() < end: pass")
+    assert 1 <= await session.cpu_seconds() < 2
+    await session.close()
+    with pytest.raises(SandboxError, match="cannot be told"):
+        await session.cpu_seconds()
     await driver.aclose()
 
 

@@ -149,6 +149,6 @@ async def test_what_expired_long_ago_is_purged(shelf: Shelf):
 async def test_counters_grow_by_owner_and_hour(database: Database):
     usage = ContainerUsageStore(database)
     for owner, hour in (("me", 1), ("me", 1), ("me", 2), ("them", 1)):
-        await usage.add(owner, hour, ContainerUsage(cells=1, seconds=0.5, bytes_out=10))
-    assert await usage.get("me", 1) == ContainerUsage(cells=2, seconds=1.0, bytes_out=20)
+        await usage.add(owner, hour, ContainerUsage(cells=1, cpu_seconds=0.5, bytes_out=10))
+    assert await usage.get("me", 1) == ContainerUsage(cells=2, cpu_seconds=1.0, bytes_out=20)
     assert await usage.get("them", 2) == ContainerUsage()

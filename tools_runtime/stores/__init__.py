@@ -353,10 +353,10 @@ class StoredContainerFile:
 
 @dataclass(frozen=True)
 class ContainerUsage:
-    """What an owner's containers did: cells run, seconds spent in them, bytes and files that went in and came out."""
+    """What an owner's containers did: cells run, their processor time, bytes and files that went in and came out."""
 
     cells: int = 0
-    seconds: float = 0
+    cpu_seconds: float = 0
     bytes_in: int = 0
     bytes_out: int = 0
     files: int = 0
@@ -364,7 +364,7 @@ class ContainerUsage:
     def __add__(self, other: ContainerUsage) -> ContainerUsage:
         return ContainerUsage(
             self.cells + other.cells,
-            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
             self.bytes_in + other.bytes_in,
             self.bytes_out + other.bytes_out,
             self.files + other.files,

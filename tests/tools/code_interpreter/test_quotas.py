@@ -14,14 +14,14 @@ from tools_runtime.stores import ContainerUsage
 
 
 async def test_what_was_counted_outlives_the_server(tmp_path: Path) -> None:
-    async with interpreters.serving(FakeSandbox(), tmp_path, sandbox_hourly_seconds=10) as containers:
-        containers.quotas.record("me", ContainerUsage(cells=1, seconds=6))
+    async with interpreters.serving(FakeSandbox(), tmp_path, sandbox_hourly_cpu_seconds=10) as containers:
+        containers.quotas.record("me", ContainerUsage(cells=1, cpu_seconds=6))
         await containers.flush()
-        containers.quotas.record("me", ContainerUsage(cells=1, seconds=5))
-        assert (await containers.quotas.used("me")).seconds == 11
-    async with interpreters.serving(FakeSandbox(), tmp_path, sandbox_hourly_seconds=10) as containers:
-        assert await containers.quotas.used("me") == ContainerUsage(cells=2, seconds=11)
-        with pytest.raises(ApiError, match="10 code_interpreter seconds an hour"):
+        containers.quotas.record("me", ContainerUsage(cells=1, cpu_seconds=5))
+        assert (await containers.quotas.used("me")).cpu_seconds == 11
+    async with interpreters.serving(FakeSandbox(), tmp_path, sandbox_hourly_cpu_seconds=10) as containers:
+        assert await containers.quotas.used("me") == ContainerUsage(cells=2, cpu_seconds=11)
+        with pytest.raises(ApiError, match="10 code_interpreter processor seconds an hour"):
             await containers.quotas.check("me")
         await containers.quotas.check("them")
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from sandbox import Session
 from tools_runtime.stores import NewContainer, StoredContainerFile
+from tools_runtime.tools.code_interpreter.meter import Meter
 
 
 @dataclass(eq=False)
 class Container:
-    """An id that was given out, and the session behind it once there is one.
+    """An id that was given out, and the session behind it once there is one, with its meter.
 
     ``stored``: the database knows it. ``restores`` is the expired container whose files this one takes over when it
     begins. ``pending`` are files to put in before the next cell; ``names`` are all that were ever put in, relative to
@@ -26,6 +27,7 @@ class Container:
     restores: str | None = None
     stored: bool = False
     session: Session | None = None
+    meter: Meter | None = None
     pending: dict[str, bytes] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     files: dict[str, StoredContainerFile] | None = None

@@ -32,6 +32,7 @@ from tools_runtime.stores import ContainerUsage, Cursor, NewContainer, Page, Sto
 from tools_runtime.stores.container_files import ContainerFileStore
 from tools_runtime.stores.containers import ContainerStore
 from tools_runtime.tools.code_interpreter.container import Container
+from tools_runtime.tools.code_interpreter.meter import Meter
 from tools_runtime.tools.code_interpreter.options import ContainerOptions
 from tools_runtime.tools.code_interpreter.quotas import Quotas, exceeded
 from tools_runtime.tools.code_interpreter.transfer import FileTransfer
@@ -98,6 +99,7 @@ class Containers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(container.meter.settle() for container in self._live.values() if container.meter))
         await self.flush()
         for container in list(self._live.values()):
             await self._close(container)
@@ -262,13 +264,12 @@ class Containers:
         """
         async with container.turn:
             container.used_at = self.store.now()
-            began, taken = time.monotonic(), 0
+            taken = 0
             kept: list[StoredContainerFile] = []
             try:
                 session = await self._session(container)
-                began = time.monotonic()
                 taken = await self.transfer.put_pending(container, session)
-                result = await session.execute(code, self._settings.sandbox_cell_seconds)
+                result = await self._run(container, session, code)
                 left = await self.transfer.keep(container, session, result.files, kept)
                 return Executed(result, kept, left)
             except SessionClosed:
@@ -278,11 +279,7 @@ class Containers:
             finally:
                 container.used_at = self.store.now()
                 usage = ContainerUsage(
-                    cells=1,
-                    seconds=time.monotonic() - began,
-                    bytes_in=taken,
-                    bytes_out=sum(file.bytes for file in kept),
-                    files=len(kept),
+                    cells=1, bytes_in=taken, bytes_out=sum(file.bytes for file in kept), files=len(kept)
                 )
                 self.quotas.record(container.owner, usage)
 
@@ -293,6 +290,14 @@ class Containers:
             return await self._open(container)
         await self.transfer.refresh(container, container.running)
         return container.running
+
+    async def _run(self, container: Container, session: Session, code: str) -> CellResult:
+        began = time.monotonic()
+        try:
+            return await session.execute(code, self._settings.sandbox_cell_seconds)
+        finally:
+            if container.meter is not None:
+                container.meter.ran(time.monotonic() - began)
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 
@@ -309,7 +314,7 @@ class Containers:
             except BaseException:
                 await session.close()
                 raise
-            container.session = session
+            container.session, container.meter = session, self._meter(container.owner, session)
         finally:
             if not container.running:
                 self._live.pop(container.id, None)
@@ -337,6 +342,13 @@ class Containers:
         elif not await self.store.begin(container.owner, container.id):
             raise SandboxUnavailable("The container was deleted.")
         await self.transfer.restore(container, session)
+
+    def _meter(self, owner: str, session: Session) -> Meter:
+        return Meter(
+            session,
+            self._settings.sandbox_cpus,
+            lambda seconds: self.quotas.record(owner, ContainerUsage(cpu_seconds=seconds)),
+        )
 
     def _unused(self) -> list[Container]:
         return [container for container in self._live.values() if not container.turn.locked()]

@@ -38,11 +38,11 @@ class Quotas:
         self._unwritten: dict[tuple[str, int], ContainerUsage] = {}
 
     async def check(self, owner: str) -> None:
-        """Raises a 429 ``ApiError`` when the owner has used up this hour's calls, time or bytes."""
+        """Raises a 429 ``ApiError`` when the owner has used up this hour's calls, processor time or bytes."""
         used, settings = await self.used(owner), self._settings
         for name, amount, limit in (
             ("calls", used.cells, settings.sandbox_hourly_calls),
-            ("seconds", used.seconds, settings.sandbox_hourly_seconds),
+            ("processor seconds", used.cpu_seconds, settings.sandbox_hourly_cpu_seconds),
             ("bytes", used.bytes_in + used.bytes_out, settings.sandbox_hourly_bytes),
         ):
             if amount >= limit:
