@@ -51,6 +51,8 @@ backend_up = Gauge(
 )
 pages = _count("pages", "Web pages fetched, by outcome.", "outcome")
 files_ingested = _count("files_ingested", "Files read for vector stores, by outcome.", "outcome")
+container_cpu = _count("container_cpu_seconds", "Processor time of cells, as quotas count it.")
+container_bytes = _count("container_bytes", "Files into containers and out of them.", "direction")
 
 
 def text() -> bytes:

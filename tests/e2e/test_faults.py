@@ -237,6 +237,22 @@ async def test_a_client_that_leaves_cancels_the_cell(client: AsyncOpenAI, upstre
     await client.containers.delete(container.id)
 
 
+async def test_a_client_that_leaves_while_the_model_writes_code_leaves_no_session(
+    client: AsyncOpenAI, upstream: FakeServer
+) -> None:
+    half = tool_chunk((0, "call_1", "code_interpreter", '{"code": "print('))
+    upstream.answer(fake.raw(sse(half, done=False), then="hang"))
+    stream = await client.responses.create(model="fake", input="hi", stream=True, tools=[CODE])
+    async for event in stream:
+        if event.type == "response.code_interpreter_call.in_progress":
+            break
+    while not (found := (await client.containers.list(name="auto", limit=1)).data):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await stream.close()
+    while (await client.containers.retrieve(found[0].id)).status != "expired":  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
 async def test_a_slow_reader_holds_nobody_up_and_gets_everything(
     url: str, client: AsyncOpenAI, upstream: FakeServer
 ) -> None:

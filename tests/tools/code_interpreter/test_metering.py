@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from contextlib import suppress
 
@@ -13,6 +14,7 @@ from sandboxes import FakeSandbox
 
 from sandbox import CellResult, SandboxError
 from sandbox.docker import DockerSandbox
+from tools_runtime import metrics
 from tools_runtime.stores import ContainerUsage, NewContainer
 from tools_runtime.tools.code_interpreter.containers import Containers
 
@@ -30,6 +32,12 @@ async def run(containers: Containers, *cells: str, owner: str = "me") -> Contain
     return await containers.quotas.used(owner)
 
 
+def shown() -> float:
+    """What ``/metrics`` says."""
+    (value,) = re.findall(r"^tools_runtime_container_cpu_seconds_total (.+)$", metrics.text().decode(), re.MULTILINE)
+    return float(value)
+
+
 async def test_each_cell_counts_what_it_added() -> None:
     sandbox = FakeSandbox()
 
@@ -38,8 +46,10 @@ async def test_each_cell_counts_what_it_added() -> None:
         return CellResult("ok", [], False, [])
 
     sandbox.cell = cell
+    before = shown()
     async with interpreters.serving(sandbox) as containers:
         assert await run(containers, "0.5", "2", "2", "3.5") == ContainerUsage(cells=4, cpu_seconds=3.5)
+    assert shown() == before + 3.5
 
 
 @pytest.mark.parametrize("dies", [True, False], ids=["the session has died", "the engine does not tell"])

@@ -7,7 +7,7 @@ long. Its id is in the item from the start, as clients expect.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -157,6 +157,11 @@ class _Call(HostedCall):
             self._containers.warm(self._container)
         self._begin()
         self._write(self._stream.feed(delta))
+
+    def close(self, status: Literal["completed", "incomplete", "failed"]) -> None:
+        if status == "incomplete" and self._state == "open":
+            self._containers.cool(self._container)
+        super().close(status)
 
     async def run(self, arguments: str) -> str:
         self._begin()

@@ -18,6 +18,7 @@ class Container:
     ``stored``: the database knows it. ``restores`` is the expired container whose files this one takes over when it
     begins. ``pending`` are files to put in before the next cell; ``names`` are all that were ever put in, relative to
     /mnt/data. ``files`` are those that are stored, by path, once somebody asked.
+    ``unused``: it was made for a response, which has run no code in it yet.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Container:
     pending: dict[str, bytes] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
     files: dict[str, StoredContainerFile] | None = None
+    unused: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property

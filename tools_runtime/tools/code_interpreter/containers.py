@@ -26,7 +26,7 @@ from sandbox import (
     SessionClosed,
 )
 from tools_runtime import ids
-from tools_runtime.errors import ApiError, not_found
+from tools_runtime.errors import ApiError, is_full, not_found
 from tools_runtime.settings import Settings
 from tools_runtime.stores import ContainerUsage, Cursor, NewContainer, Page, StoredContainer, StoredContainerFile
 from tools_runtime.stores.container_files import ContainerFileStore
@@ -45,6 +45,7 @@ _NO_SANDBOX = (
     "code_interpreter is not available: this server has no sandbox. It needs a Docker Engine and the sandbox image; "
     "sandbox/engine.sh and python -m sandbox build provide them."
 )
+_NO_DISK = "The server's disk is full."
 _FULL = "All sandboxes of this server are in use."
 
 
@@ -136,7 +137,7 @@ class Containers:
 
     def new(self, owner: str, options: NewContainer, restores: str | None = None) -> Container:
         """A container in name only: it begins with its first cell."""
-        return Container(ids.new("cntr"), owner, options, self.store.now(), restores)
+        return Container(ids.new("cntr"), owner, options, self.store.now(), restores, unused=True)
 
     async def page(self, owner: str, cursor: Cursor, *, name: str | None = None) -> Page[StoredContainer]:
         """A page of the owner's containers. Raises ``ApiError`` for an unknown cursor."""
@@ -245,6 +246,16 @@ class Containers:
         if not container.running and not container.turn.locked():
             self._spawn(self._warm(container))
 
+    def cool(self, container: Container) -> None:
+        """The code that ``warm`` was for is not going to run: a container that was made for it alone is ended."""
+        if container.unused:
+            self._spawn(self._cool(container))
+
+    async def _cool(self, container: Container) -> None:
+        async with container.turn:
+            if container.unused and container.session is not None:
+                await self._expire(container)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
@@ -263,6 +274,7 @@ class Containers:
         ``SandboxError``.
         """
         async with container.turn:
+            container.unused = False
             container.used_at = self.store.now()
             taken = 0
             kept: list[StoredContainerFile] = []
@@ -275,6 +287,10 @@ class Containers:
             except SessionClosed:
                 await self._close(container)
                 await self.store.end(container.id)
+                raise
+            except OSError as error:
+                if is_full(error):
+                    raise SandboxUnavailable(_NO_DISK) from error
                 raise
             finally:
                 container.used_at = self.store.now()
@@ -377,10 +393,17 @@ class Containers:
                 raise SandboxFull(_FULL, _RETRY_SECONDS)
 
     async def _end_unused(self, owner: str) -> bool:
-        """Ends the owner's container that is longest unused, or else somebody else's. False when all are in use."""
+        """Ends a container whose machine has died, or the owner's that is longest unused, or else somebody else's.
+
+        False when all are in use.
+        """
+
+        def need(container: Container) -> tuple[bool, bool, float]:
+            return container.running is not None, container.owner != owner, container.used_at
+
         unused = self._unused()
         if unused:
-            await self._expire(min(unused, key=lambda container: (container.owner != owner, container.used_at)))
+            await self._expire(min(unused, key=need))
         return bool(unused)
 
     async def _watch(self) -> None:

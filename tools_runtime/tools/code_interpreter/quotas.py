@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tools_runtime import metrics
 from tools_runtime.errors import ApiError
 from tools_runtime.settings import Settings
 from tools_runtime.stores import ContainerUsage
@@ -80,6 +81,9 @@ class Quotas:
         return self._written[key] + self._unwritten.get(key, ContainerUsage())
 
     def record(self, owner: str, usage: ContainerUsage) -> None:
+        metrics.container_cpu.inc(usage.cpu_seconds)
+        metrics.container_bytes.labels("in").inc(usage.bytes_in)
+        metrics.container_bytes.labels("out").inc(usage.bytes_out)
         key = owner, self._hour()
         self._unwritten[key] = self._unwritten.get(key, ContainerUsage()) + usage
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from sandbox import DATA, FileInfo, FileRefused, Session, SessionClosed
 from tools_runtime import ids
+from tools_runtime.errors import is_full
 from tools_runtime.settings import Settings
 from tools_runtime.stores import StoredContainerFile
 from tools_runtime.stores.container_files import ContainerFileStore
@@ -41,6 +42,17 @@ class FileTransfer:
             container.files[file.path] = file
         return file
 
+    async def _store_if_it_fits(
+        self, container: Container, name: str, data: bytes, source: Literal["user", "assistant"]
+    ) -> StoredContainerFile | None:
+        """As ``store``, and None when the server's disk is full."""
+        try:
+            return await self.store(container, name, data, source)
+        except OSError as error:
+            if is_full(error):
+                return None
+            raise
+
     async def restore(self, container: Container, session: Session) -> None:
         """Puts in what is stored for the container, and for the one that it takes the place of."""
         restores, container.restores = container.restores, None
@@ -69,7 +81,7 @@ class FileTransfer:
         files, room = await self._quotas.room(container.owner)
         if files < 1 or len(data) > room:
             return None
-        return await self.store(container, f"{ids.new('image')}.{extension}", data, "assistant")
+        return await self._store_if_it_fits(container, f"{ids.new('image')}.{extension}", data, "assistant")
 
     async def put_pending(self, container: Container, session: Session) -> int:
         """Puts in, and stores, the files that wait for it; returns how many bytes those were."""
@@ -80,7 +92,7 @@ class FileTransfer:
                 size += len(data)
                 files, room = await self._quotas.room(container.owner)
                 if files > 0 and len(data) <= room:
-                    await self.store(container, name, data, "user")
+                    await self._store_if_it_fits(container, name, data, "user")
             container.pending.pop(name, None)
         return size
 
@@ -99,7 +111,7 @@ class FileTransfer:
                 with contextlib.suppress(FileRefused, SessionClosed):
                     data = await session.get(file.name)
                     if len(data) <= room:
-                        stored = await self.store(container, file.name, data, "assistant")
+                        stored = await self._store_if_it_fits(container, file.name, data, "assistant")
             if stored is None:
                 left.append(file.name)
             else:

@@ -1,0 +1,187 @@
+"""Servers, containers and disks that fail while code runs: told in a line, no file lost, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import pytest_asyncio
+import sandboxes
+from command import killable, serving
+from openai import AsyncOpenAI
+from sandboxes import until
+
+from e2e import coding
+from e2e.coding import call_of, run
+from sandbox.flags import LABEL
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+WARM = 1
+FOREVER = "while True: pass"
+LOST = "The code did not run: The sandbox has ended."
+
+
+@pytest_asyncio.fixture
+async def configured(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    """Settings of a server whose model runs what it is sent."""
+    async with coding.running() as url:
+        yield {
+            "data": tmp_path / "data",
+            "upstream_url": url,
+            "upstream_retries": 0,
+            "sandbox": "docker",
+            "sandbox_image": sandboxes.image(),
+            "sandbox_warm": WARM,
+            "sandbox_cell_seconds": 250,
+        }
+
+
+def client(url: str) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+
+
+def machines(data: Path) -> list[str]:
+    """The containers of the server on this folder."""
+    (worker,) = [file.read_text() for file in data.glob("index/*/worker")]
+    command = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={worker}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def kill_machines(ids: Iterable[str]) -> None:
+    subprocess.run(["docker", "kill", *ids], capture_output=True, check=True)
+
+
+async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Path, configured: dict[str, Any]) -> None:
+    data, log, began = configured["data"], tmp_path / "log", asyncio.Event()
+    with killable(log, **configured) as (url, kill):
+        async with client(url) as api:
+            first = await run(api, "x = 1; open('kept.txt', 'w').write('sesame')")
+            id = call_of(first).container_id
+            cell = asyncio.create_task(run(api, FOREVER, id, began=began.set))
+            await asyncio.wait_for(began.wait(), 60)
+            await until(lambda: len(machines(data)) == 1 + WARM)
+            await asyncio.to_thread(kill)
+            with pytest.raises(openai.APIError):
+                await cell
+    await until(lambda: not machines(data))
+    with killable(log, **configured) as (url, kill):
+        async with client(url) as api:
+            assert (await api.containers.retrieve(id)).status == "expired"
+            (file,) = [file async for file in api.containers.files.list(id)]
+            content = await api.containers.files.content.retrieve(file.id, container_id=id)
+            assert content.read() == b"sesame"
+            with pytest.raises(openai.BadRequestError, match="Container is expired"):
+                await run(api, "1", id)
+            again = await run(api, "print(open('kept.txt').read(), 'x' in globals())", previous=first.id)
+            assert again.output_text == "sesame False" and call_of(again).container_id != id
+    await until(lambda: not machines(data))
+
+
+async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(configured: dict[str, Any]) -> None:
+    data, began = configured["data"], asyncio.Event()
+    with serving(data.parent / "log", **configured) as url:
+        async with client(url) as api:
+            first = await run(api, "open('kept.txt', 'w').write('sesame')")
+            warm = set(machines(data))
+            cell = asyncio.create_task(run(api, FOREVER, previous=first.id, began=began.set))
+            await asyncio.wait_for(began.wait(), 60)
+            kill_machines(warm)
+            second = await cell
+            assert (second.status, call_of(second).status) == ("completed", "failed")
+            assert second.output_text == LOST
+            third = await run(api, "print(open('kept.txt').read())", previous=second.id)
+            assert third.output_text == "sesame"
+            await until(lambda: len(machines(data)) == 1 + WARM)
+            assert not warm & set(machines(data))
+    assert machines(data) == []
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Any:
+    """A small file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={24 * 2**20}", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+async def test_where_the_servers_disk_is_full_files_stay_in_the_container(
+    disk: Path, configured: dict[str, Any]
+) -> None:
+    configured |= {"data": disk / "data"}
+    with serving(disk.parent / "log", **configured) as url:
+        async with client(url) as api:
+            first = await run(api, "open('first', 'wb').write(b'a' * 2**20)")
+            id = call_of(first).container_id
+            ballast = disk / "ballast"
+            room = os.statvfs(disk)
+            ballast.write_bytes(bytes(room.f_bavail * room.f_frsize - 3 * 2**20))
+            large = await run(api, "open('large', 'wb').write(b'b' * 8 * 2**20); open('small', 'w').write('c')", id)
+            assert large.status == "completed" and "cannot get" in large.output_text
+            with pytest.raises(openai.APIStatusError) as caught:
+                await api.containers.files.create(id, file=("upload", bytes(8 * 2**20)))
+            assert caught.value.status_code == 507
+            assert (await run(api, "import os; print(os.path.getsize('large'))", id)).output_text == str(8 * 2**20)
+            ballast.unlink()
+            names = {file.path: file async for file in api.containers.files.list(id)}
+            assert sorted(names) == ["/mnt/data/first", "/mnt/data/small"]
+            again = await run(api, "open('large', 'ab').write(b'!')", id)
+            assert again.status == "completed"
+            large_file = {file.path: file async for file in api.containers.files.list(id)}["/mnt/data/large"]
+            assert large_file.bytes == 8 * 2**20 + 1
+    assert sorted(path.name for path in (disk / "data/container-files").rglob("*") if path.is_file()) == sorted(
+        file.id for file in [*names.values(), large_file]
+    )
+
+
+async def test_a_full_container_says_so_and_goes_on(configured: dict[str, Any]) -> None:
+    configured |= {"sandbox_disk_bytes": 8 * 2**20}
+    with serving(configured["data"].parent / "log", **configured) as url:
+        async with client(url) as api:
+            first = await run(api, "open('kept', 'wb').write(b'a' * 2**20); x = 5")
+            id = call_of(first).container_id
+            full = await run(api, "open('ballast', 'wb').write(bytes(2**24))", id)
+            assert "No space left on device" in full.output_text and full.status == "completed"
+            with pytest.raises(openai.BadRequestError) as caught:
+                await api.containers.files.create(id, file=("upload", bytes(8 * 2**20)))
+            assert caught.value.param == "file"
+            after = await run(api, "import os; os.remove('ballast'); print(x, len(open('kept').read()))", id)
+            assert after.output_text.startswith(f"5 {2**20}")
+
+
+CROWD = 50
+PLACES = 3
+
+
+async def test_a_crowd_on_a_full_pool_is_served_or_told_and_leaves_nothing(configured: dict[str, Any]) -> None:
+    configured |= {"sandbox_max_sessions": PLACES, "sandbox_owner_containers": 10 * CROWD}
+    with serving(configured["data"].parent / "log", **configured) as url:
+        async with client(url) as api:
+            ended = await asyncio.gather(*(_one(api, number) for number in range(CROWD)))
+            assert set(ended) <= {"served", "429", "full"} and ended.count("served") >= PLACES
+            await until(lambda: len(machines(configured["data"])) <= PLACES + WARM)
+            # Whoever is gone holds no place: as many as there are fit in again at the same time.
+            meet = "import time; time.sleep(2); print('here')"
+            met = await asyncio.gather(*(run(api, meet) for _ in range(PLACES)))
+            assert [response.output_text for response in met] == ["here"] * PLACES
+    assert machines(configured["data"]) == []
+
+
+async def _one(api: AsyncOpenAI, number: int) -> str:
+    try:
+        response = await run(api, f"import time; time.sleep(0.3); print({number})")
+    except openai.RateLimitError as error:
+        assert int(error.response.headers["retry-after"]) >= 1
+        return "429"
+    if response.output_text == str(number):
+        return "served"
+    assert response.output_text == "The code did not run: All sandboxes of this server are in use."
+    return "full"
