@@ -15,11 +15,13 @@ import resource
 import sys
 import warnings
 
+import webencodings
 from lxml import etree
 from lxml import html as lxml_html
 
 from tools_runtime.search import rendering
 from tools_runtime.search.hygiene import clean, shorten
+from tools_runtime.search.visibility import drop_unseen
 
 _MAX_TITLE_CHARS = 200
 _CONTAINER_SHARE = 0.3
@@ -28,15 +30,12 @@ _EXTRACTED_SHARE = 0.25
 _LISTING_SHARE = 0.6
 """A page of which links are this much is there for them, and trafilatura would drop them."""
 _MAX_TRAFILATURA_CHARS = 2_000_000
-_UNSEEN_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "object", "title", etree.Comment)
 _CHROME_TAGS = ("nav", "aside", "form", "button", "select")
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
-_UNSEEN_STYLE = re.compile(
-    r"display:none|visibility:(hidden|collapse)|(font-size|opacity|max-height):0(\.0*)?(px|em|rem|%)?(;|!|$)"
-    r"|color:transparent|(text-indent|left|top):-\d{3,}"
-)
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}charset=["']?\s*([\w-]{1,40})""", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_NOT_WRITTEN = ("utf-16le", "utf-16be", "replacement", "x-user-defined")
+"""A page that is UTF-16 has a byte order mark; one whose words can be read is not."""
 
 
 def html(source: str, url: str) -> tuple[str, list[str]]:
@@ -47,7 +46,7 @@ def html(source: str, url: str) -> tuple[str, list[str]]:
         return "", []
     title = shorten(clean(root.findtext(".//title") or root.findtext(".//h1") or ""), _MAX_TITLE_CHARS)
     base = lxml_html.urljoin(url, (root.xpath("string(//base/@href)") or "").strip())
-    _drop_unseen(root)
+    drop_unseen(root)
     content = _content(root, len(source))
     return title, rendering.from_html(content, base)
 
@@ -56,29 +55,15 @@ def decode(data: bytes, charset: str | None) -> str:
     """A document's text: by byte order mark, by the header's ``charset``, by its own word, or by a guess."""
     named = _CHARSET.search(data[:4096])
     names = [name for mark, name in _BOMS if data.startswith(mark)]
-    names += [charset or "", named[1].decode() if named else "", "utf-8"]
-    for name in filter(None, names):
+    # Of Python's codecs only those of the web: others run code points through escapes (UTF-7) or for ever (Punycode).
+    written = (webencodings.lookup(name) for name in (charset or "", named[1].decode() if named else ""))
+    names += [encoding.codec_info.name for encoding in written if encoding and encoding.name not in _NOT_WRITTEN]
+    for name in (*names, "utf-8"):
         try:
             return data.decode(name)
-        except (UnicodeDecodeError, LookupError):
+        except UnicodeError:
             continue
     return data.decode("cp1252", errors="replace")
-
-
-def _drop_unseen(root: etree._Element) -> None:
-    """Takes out what a reader of the page does not see, as far as the markup alone says it."""
-    hidden = [element for element in root.iter(etree.Element) if _is_hidden(element)]
-    for element in hidden:
-        if element.getparent() is not None and element.tag not in ("html", "body"):
-            element.drop_tree()
-    etree.strip_elements(root, *_UNSEEN_TAGS, with_tail=False)
-
-
-def _is_hidden(element: etree._Element) -> bool:
-    if "hidden" in element.attrib or element.get("aria-hidden") == "true":
-        return True
-    style = element.get("style")
-    return style is not None and bool(_UNSEEN_STYLE.search("".join(style.lower().split())))
 
 
 def _content(root: etree._Element, chars: int) -> etree._Element:

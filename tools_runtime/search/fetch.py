@@ -200,5 +200,5 @@ def _unpacker(encoding: str) -> _Plain | _Inflate:
             return _Plain()
         case "gzip" | "x-gzip" | "deflate":
             return _Inflate()
-        case other:
-            raise FetchError("unsupported_encoding", f"The content encoding {other[:40]!r} is not supported.")
+        case _:
+            raise FetchError("unsupported_encoding", "The document is packed in a way that is not supported.")

@@ -16,13 +16,22 @@ _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _MARKERS = str.maketrans("【】", "()")
 _NUMBER_MARKER = re.compile(r"(?<![\w\])`])\[([0-9]{1,4})\]")
 """``[3]`` where it is not an index: models cite like this, too, and footnotes of a page are not our sources."""
-_TURN_TAGS = "s|bos|eos|im_start|im_end|start_of_turn|end_of_turn|system|user|assistant|think|tool_call|tool_response"
-_TURN_WORDS = "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS"
+_TURN_TAGS = (
+    "s|bos|eos|pad|unk|sop|eop|im_start|im_end|(?:start|end)_of_(?:turn|image|utterance)|_?system|user|human|assistant|role"
+    r"|think(?:ing)?|tools|tool_(?:calls?|responses?|results?|output)|function_(?:calls?|results?)|arg_(?:key|value)"
+    r"|(?:invoke|parameter)(?= name=)|(?:function|parameter)(?==)|(?:minimax|seed|antml):\w+"
+    r"|SPECIAL_\d+|extra_id_\d+|unused\d+|(?:reserved_)?special_token_?\d*"
+)
+_TURN_WORDS = (
+    "INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|MODEL_SETTINGS|THINK|ARGS|CALL_ID|PREFIX|SUFFIX"
+    "|MIDDLE|gMASK|sMASK|MASK|IMG|IMG_BREAK|IMG_END|e~"
+)
 _TEMPLATE_TOKEN = re.compile(
-    rf"<(?=[|｜]|/?(?:{_TURN_TAGS})>|</?SYS)|[|｜](?=>)|\[(?=/?(?:{_TURN_WORDS})\])",
+    rf"<(?=[|｜]|/?(?:{_TURN_TAGS})[ >=|/]|</?SYS)|[|｜](?=>)|\[(?=/?(?-i:{_TURN_WORDS})\])|\](?=~!?b)|\[(?=e~\[)",
     re.IGNORECASE,
 )
-"""The first character of what chat templates begin and end turns with; a space behind it breaks the token."""
+"""The first character of what chat templates begin and end turns with (ChatML, Llama, Mistral, Gemma, DeepSeek, Kimi,
+GLM, MiniMax, Command, Nemotron, Phi, harmony …); a space behind it breaks the token."""
 
 
 def clean(text: str) -> str:

@@ -94,7 +94,7 @@ class PageReader:
         elif page.content_type == "application/pdf" or data.startswith(b"%PDF-"):
             data, charset = (await self._read_pdf(data)).encode(errors="replace"), "utf-8"
         elif page.content_type not in _TEXT:
-            raise FetchError("unsupported_content_type", f"The document is of the type {page.content_type[:80]!r}.")
+            raise FetchError("unsupported_content_type", "The document is neither HTML nor text nor PDF.")
         async with self._slots:
             found = await self._extract(kind, page.final_url, charset, data)
         if not found.lines:

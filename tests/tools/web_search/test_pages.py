@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ async def test_a_source_is_opened_by_its_number_or_url(target: object) -> None:
         "output_item.done",
     ]
     assert chain.events[0].wire()["item"]["action"] == done["action"]
-    assert chain.text.startswith(f"【1】 Ducks\n{A}\n<data-")
+    assert re.match(rf"<data-\w+>\n【1】 Ducks\n{A}\nLines 1 to 3", chain.text)
     assert f"Lines 1 to 3 of 3:\nL1: # Ducks\nL2: They swim.\nL3: See [more]({B})." in chain.text
     assert done["results"] == [
         {

@@ -63,6 +63,8 @@ class SearchCall(_WebCall):
         outcome = await self._session.search(queries) if queries else SearchOutcome("empty")
         results = [view.shown(result, self._session.size.excerpt_chars) for result in outcome.results]
         await add_passages(self._session, results, queries)
+        for result in results:
+            self._session.learn(result["text"])
         self.item.results = results
         self.item.action = action.model_copy(update={"sources": [_source(result["url"]) for result in results]})
         unanswered = outcome.status not in ("ok", "empty")

@@ -37,5 +37,5 @@ async def add_passages(session: WebSession, results: Sequence[dict[str, Any]], q
 
 
 async def _passages(session: WebSession, url: str, queries: Sequence[str]) -> list[str]:
-    document = await session.open(url)
+    document = await session.read(url)
     return await asyncio.to_thread(best_passages, document, queries, session.size.passage_chars)

@@ -77,12 +77,21 @@ class WebSession:
         return outcome
 
     async def open(self, url: str) -> WebDocument:
-        """Learns the links of the page. Raises ``FetchError``."""
+        """The page that the model asked for. Learns its links. Raises ``FetchError``."""
+        document = await self.read(url)
+        self.learn("\n".join(document.lines))
+        return document
+
+    async def read(self, url: str) -> WebDocument:
+        """A page that the model did not ask for; what of it is shown, is for the caller to ``learn``. Raises
+        ``FetchError``."""
         if not self._any_url and canonical(url) not in self._known:
             raise FetchError("not_in_prior_context", "Nothing that was read names this URL.")
-        document = await self._browser.open(url, self._template, live=self.live)
-        self._learn(_urls("\n".join(document.lines)))
-        return document
+        return await self._browser.open(url, self._template, live=self.live)
+
+    def learn(self, shown: str) -> None:
+        """Learns the URLs in a text that the model is shown."""
+        self._learn(_urls(shown))
 
     def recall(self, history: Iterable[Item]) -> None:
         """Learns what the user and earlier searches named."""

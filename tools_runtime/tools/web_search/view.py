@@ -120,11 +120,7 @@ def shown(result: Result, chars: int) -> dict[str, Any]:
 def listing(queries: Sequence[str], results: Iterable[dict[str, Any]], sources: Sources, secret: str) -> str:
     """The results as numbered sources, fenced by a mark that no page can have known when it was written."""
     asked = ", ".join(f'"{query}"' for query in queries)
-    blocks = [
-        f"【{sources.add(WebSource(result['url'], result['title']))}】 "
-        f"{result['title']}\n{result['url']}\n{result['text']}"
-        for result in results
-    ]
+    blocks = [_block(result, sources) for result in results]
     if not blocks:
         return f"No results for {asked}. Try other words."
     return f"Results for {asked}:\n{_fenced(blocks, secret)}"
@@ -132,13 +128,17 @@ def listing(queries: Sequence[str], results: Iterable[dict[str, Any]], sources: 
 
 def excerpt(page: dict[str, Any], sources: Sources, secret: str) -> str:
     """A part of a page, as ``page_shown`` gives it."""
-    number = sources.add(WebSource(page["url"], page["title"]))
-    return f"【{number}】 {page['title']}\n{page['url']}\n{_fenced([page['text']], secret)}"
+    return _fenced([_block(page, sources)], secret)
 
 
 def page_shown(url: str, title: str, text: str) -> dict[str, Any]:
     """A part of a page as the model is shown it, and as the item keeps it."""
     return {"type": "text_result", "url": url, "title": title, "text": text}
+
+
+def _block(result: dict[str, Any], sources: Sources) -> str:
+    number = sources.add(WebSource(result["url"], result["title"]))
+    return f"【{number}】 {result['title']}\n{result['url']}\n{result['text']}"
 
 
 def _fenced(blocks: Sequence[str], secret: str) -> str:
