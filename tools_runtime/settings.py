@@ -194,6 +194,10 @@ class Settings(BaseSettings):
     """Of all pages kept."""
     robots: Literal["obey", "ignore"] = "obey"
     """Whether a site's robots.txt decides if its pages are opened."""
+    browser_models: Annotated[tuple[str, ...], NoDecode] = ("*gpt-oss*", "*gpt_oss*", "*gptoss*")
+    """Shell-style patterns of models that are shown the browser that gpt-oss models were trained on."""
+    browser_prefix: str = Field(default="browser.", pattern=r"^[a-zA-Z_][\w.-]{0,40}$")
+    """What the names of its functions begin with; ``browser_`` for model servers that refuse dots in names."""
     open_any_url: bool = False
     """Models may open URLs that neither the user, nor a result, nor an opened page has named."""
 
@@ -342,6 +346,7 @@ class Settings(BaseSettings):
         "allowed_origins",
         "upstream_native_tools",
         "search_backends",
+        "browser_models",
         "fetch_allow",
         "mcp_allow",
         "sandbox_allowed_domains",

@@ -38,6 +38,9 @@ class FakeTool:
         self._make_call = make_call
         self._further = further
 
+    def shown_to(self, model: str) -> FakeTool:
+        return self
+
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
         return _Bound(options, scope, self._make_call, self._further)
 

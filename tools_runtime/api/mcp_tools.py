@@ -19,7 +19,7 @@ from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.tools import CodeInterpreterTool, FileSearchTool, HostedToolParam, WebSearchTool
 from tools_runtime.tools import HostedTool, Scope, code_interpreter, file_search
 from tools_runtime.tools.sources import Sources
-from tools_runtime.tools.web_search import view
+from tools_runtime.tools.web_search.faces import OURS
 
 _STORES = {
     "type": "array",
@@ -53,7 +53,7 @@ class McpTools:
         """What a client may call."""
         found = []
         if "web_search" in self._tools:
-            found += [_tool(function, reads=True) for function in view.FUNCTIONS]
+            found += [_tool(function, reads=True) for function in OURS.functions]
         if "file_search" in self._tools:
             found.append(_tool(file_search.FUNCTION, {"vector_store_ids": _STORES}, ["vector_store_ids"], reads=True))
         if "code_interpreter" in self._tools:
@@ -124,7 +124,7 @@ def _images(item: CodeInterpreterCall) -> list[mcp.ContentBlock]:
 def _options(name: str, arguments: dict[str, Any]) -> tuple[HostedToolParam | None, dict[str, Any]]:
     """The options of the tool that has this function, and the function's own arguments. Raises ``ApiError``."""
     rest = dict(arguments)
-    if name in {function.name for function in view.FUNCTIONS}:
+    if name in {function.name for function in OURS.functions}:
         return WebSearchTool(type="web_search"), rest
     if name == file_search.FUNCTION.name:
         stores = {"vector_store_ids": rest.pop("vector_store_ids", None)}

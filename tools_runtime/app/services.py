@@ -45,6 +45,7 @@ from tools_runtime.tools.file_search import FileSearch
 from tools_runtime.tools.mcp import Mcp
 from tools_runtime.tools.mcp.connection import Limits, Network
 from tools_runtime.tools.web_search import WebSearch
+from tools_runtime.tools.web_search.gpt_oss import Native
 from tools_runtime.upstreams.router import Router
 
 
@@ -86,7 +87,13 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     chain = _chain(settings)
     stack.push_async_callback(chain.aclose)
     browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
-    web_search = WebSearch(chain, browser, any_url=settings.open_any_url, open_seconds=settings.search_open_seconds)
+    web_search = WebSearch(
+        chain,
+        browser,
+        any_url=settings.open_any_url,
+        open_seconds=settings.search_open_seconds,
+        native=Native(settings.browser_models, settings.browser_prefix),
+    )
     file_search = FileSearch(library, max_output_chars=settings.max_tool_output_chars)
     tools = web_search, file_search, CodeInterpreter(machines, settings, content.load), Mcp(_mcp_network(settings))
     runs = RunStore(database, worker=workspace.worker, lease_seconds=settings.run_lease_seconds)

@@ -186,7 +186,8 @@ class Preparer:
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
         given = _given(request, old, new, upstream.takes)
-        tools = [tool for tool in self._tools if not _left_to_the_server(tool, upstream.takes)]
+        hosted = [tool.shown_to(model) for tool in self._tools]
+        tools = [tool for tool in hosted if not _left_to_the_server(tool, upstream.takes)]
         approvals = Approvals(old, new)
         sources, names = Sources(), Names([each.tool for each in given])
         reader = Reader(upstream.takes, names, approvals)

@@ -51,6 +51,10 @@ class HostedTool(Protocol):
     item_type: str
     """The ``type`` of the items that its calls leave."""
 
+    def shown_to(self, model: str) -> HostedTool:
+        """The tool as this model knows it best: itself, unless the model was trained on functions of its own."""
+        ...
+
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
         """The tool with a request's options. Raises ``ApiError`` for what can be refused before the first event
         (an unknown vector store, say), naming the field below ``param`` (e.g. ``tools[0]``)."""

@@ -72,6 +72,9 @@ class FileSearch:
         self._library = library
         self._max_output_chars = max_output_chars
 
+    def shown_to(self, model: str) -> FileSearch:
+        return self
+
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
         """Raises ``ApiError`` for an unknown (404) or expired (400) vector store and for a senseless filter."""
         assert isinstance(options, FileSearchTool)

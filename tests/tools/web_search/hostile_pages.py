@@ -188,9 +188,9 @@ LINKS = {
     }.items()
 }
 SHAPES = {
-    "shape giant line": HostilePage(f"<main><p>{SEEN}</p><p>{'x' * 2_000_000}</p></main>", hides=("x" * 5000,)),
+    "shape giant line": HostilePage(f"<main><p>{SEEN}</p><p>{'x' * 500_000}</p></main>", hides=("x" * 5000,)),
     "shape deep nesting": HostilePage(f"<main><p>{SEEN}</p>{FILLER}</main>" + "<div>" * 20_000 + SECRET, hides=()),
-    "shape many attributes": page("".join(f"<i style='color:#{n:06x}'>.</i>" for n in range(20_000)), hides=()),
+    "shape many attributes": page("".join(f"<i style='color:#{n:06x}'>.</i>" for n in range(5_000)), hides=()),
     "shape many rules": page(
         "", "<style>" + "".join(f".a{n} .b > i{{display:none}}" for n in range(20_000)) + "</style>", hides=()
     ),

@@ -86,13 +86,14 @@ async def internet() -> AsyncIterator[Web]:
     app.router.add_route("GET", "/{path:.*}", handle)
     server = TestServer(app, host="127.0.0.1")
     await server.start_server()
-    settings = Settings.model_validate({"fetch_allow": [f"duck.test:{server.port}"], "page_cache_seconds": 0})
+    allowed = {"fetch_allow": [f"duck.test:{server.port}"], "page_cache_seconds": 0}
+    settings = Settings.model_validate(allowed | {"fetch_seconds": 120, "page_seconds": 120})
     fetcher = GuardedFetcher(settings, LoopbackNames())
     content = Content(cast(FileStore, None), fetcher, SubprocessReader(read_limits(settings)))
     browser = Browser(settings, fetcher, PageReader(settings, content.read_pdf))
     engine = JsonBackend(f"http://127.0.0.1:{server.port}/engine?q={{query}}", settings.search_json_results, seconds=10)
-    chain = SearchChain([engine], seconds=30)
-    internet = Web(server, WebSearch(chain, browser, open_seconds=30))
+    chain = SearchChain([engine], seconds=120)
+    internet = Web(server, WebSearch(chain, browser, open_seconds=120))
     try:
         yield internet
     finally:

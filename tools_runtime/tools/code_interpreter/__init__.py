@@ -55,6 +55,9 @@ class CodeInterpreter:
         self._settings = settings
         self._load_file = load_file
 
+    def shown_to(self, model: str) -> CodeInterpreter:
+        return self
+
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
         """Raises ``ApiError`` for a container or file that does not exist, for what this sandbox cannot do, and for a
         quota that is used up."""

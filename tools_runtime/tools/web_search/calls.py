@@ -15,6 +15,7 @@ from tools_runtime.tools import Emit, HostedCall
 from tools_runtime.tools.queries import read_queries
 from tools_runtime.tools.sources import Sources
 from tools_runtime.tools.web_search import view
+from tools_runtime.tools.web_search.faces import FIND, MAX_QUERIES, OPEN, SEARCH, Face
 from tools_runtime.tools.web_search.reading import add_passages
 from tools_runtime.tools.web_search.session import WebSession, resolve
 
@@ -29,10 +30,11 @@ class _WebCall(HostedCall):
 
     item: WebSearchCall
 
-    def __init__(self, emit: Emit, sources: Sources, session: WebSession) -> None:
+    def __init__(self, emit: Emit, sources: Sources, session: WebSession, face: Face) -> None:
         super().__init__(emit, WebSearchCall(id=ids.new("ws")))
         self._sources = sources
         self._session = session
+        self._face = face
 
     def _begin(self, *, sensible: bool) -> None:
         self.emit(HostedToolProgress(type="response.web_search_call.in_progress", item_id=self.item_id))
@@ -50,7 +52,7 @@ class SearchCall(_WebCall):
 
     def announce(self, arguments: str) -> None:
         """The action stands in the opened item already: strict clients need one there."""
-        queries = read_queries(arguments, at_most=view.MAX_QUERIES, max_chars=_MAX_QUERY_CHARS)
+        queries = read_queries(arguments, at_most=MAX_QUERIES, max_chars=_MAX_QUERY_CHARS)
         self.item.action = WebSearchAction(type="search", query=queries[0] if queries else "", queries=queries)
         self.open()
 
@@ -70,12 +72,12 @@ class SearchCall(_WebCall):
         unanswered = outcome.status not in ("ok", "empty")
         self._end(failed=not queries or unanswered)
         if not queries:
-            return view.BAD_SEARCH
+            return self._face.wrong[SEARCH]
         if not self._session.live and not results:
             return view.OFF
         if unanswered:
             return view.unavailable(outcome)
-        answer = view.listing(queries, results, self._sources, self.item_id)
+        answer = view.listing(self._face, queries, results, self._sources, self.item_id)
         self._session.room -= len(answer)
         return f"{answer}\n(Some of the queries could not be searched.)" if outcome.detail else answer
 
@@ -93,12 +95,21 @@ class _PageCall(_WebCall):
         except FetchError as error:
             self._end(failed=True)
             return view.not_opened(error)
+        self._session.latest = url
         page = view.page_shown(url, document.title, self._part(document, arguments))
         self.item.results = [page]
         self._end(failed=False)
-        answer = view.excerpt(page, self._sources, self.item_id)
+        answer = view.excerpt(self._face, page, self._sources, self.item_id)
         self._session.room -= len(answer)
         return answer
+
+    def _read(self, arguments: str) -> dict[str, Any]:
+        """What the model asks for, in our own words; empty if that is no object."""
+        try:
+            data = orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return {}
+        return self._face.read(data, self._session.latest) if isinstance(data, dict) else {}
 
     def _refuse(self, answer: str) -> str:
         self._begin(sensible=False)
@@ -113,7 +124,7 @@ class OpenCall(_PageCall):
     """``open_page``."""
 
     def announce(self, arguments: str) -> None:
-        url = resolve(_object(arguments).get("target"), self._sources)
+        url = resolve(self._read(arguments).get("target"), self._sources)
         self.item.action = WebSearchAction(type="open_page", url=url or "")
         self.open()
 
@@ -121,13 +132,14 @@ class OpenCall(_PageCall):
         self.announce(arguments)
         action = self.item.action
         assert action is not None
-        return await self._show(action.url, _object(arguments)) if action.url else self._refuse(view.BAD_OPEN)
+        if not action.url:
+            return self._refuse(self._face.wrong[OPEN])
+        return await self._show(action.url, self._read(arguments))
 
     def _part(self, document: WebDocument, arguments: dict[str, Any]) -> str:
-        line = arguments.get("line")
-        text = str(line).strip().removeprefix("L") if isinstance(line, int | str) else ""
-        first = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 1
-        first, last = document.window(first, self._session.size.page_chars)
+        first, last = document.window(_count(arguments.get("line")), self._session.size.page_chars)
+        if lines := _count(arguments.get("lines"), 0):
+            last = min(last, first + lines - 1)
         return "\n".join([f"Lines {first} to {last} of {len(document.lines)}:", *document.numbered(first, last)])
 
 
@@ -135,7 +147,7 @@ class FindCall(_PageCall):
     """``find_in_page``."""
 
     def announce(self, arguments: str) -> None:
-        data = _object(arguments)
+        data = self._read(arguments)
         url = resolve(data.get("target"), self._sources)
         self.item.action = WebSearchAction(type="find_in_page", url=url or "", pattern=_pattern(data))
         self.open()
@@ -145,8 +157,8 @@ class FindCall(_PageCall):
         action = self.item.action
         assert action is not None
         if not action.url or not action.pattern:
-            return self._refuse(view.BAD_FIND)
-        return await self._show(action.url, _object(arguments))
+            return self._refuse(self._face.wrong[FIND])
+        return await self._show(action.url, self._read(arguments))
 
     def _part(self, document: WebDocument, arguments: dict[str, Any]) -> str:
         places = document.find(_pattern(arguments))
@@ -168,13 +180,10 @@ class FindCall(_PageCall):
 # --- what models write -----------------------------------------------------------------------------------------------
 
 
-def _object(arguments: str) -> dict[str, Any]:
-    """The arguments; empty if they are no object."""
-    try:
-        data = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}
+def _count(value: object, default: int = 1) -> int:
+    """A number of lines or of a line, as models write it (``"L12"``)."""
+    text = str(value).strip().removeprefix("L") if isinstance(value, int | str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 8 else default
 
 
 def _pattern(arguments: dict[str, Any]) -> str:

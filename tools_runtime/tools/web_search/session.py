@@ -57,7 +57,8 @@ class Web:
 
 
 class WebSession:
-    """``live``: whether anything may be fetched. ``room``: the characters that the response may still show."""
+    """``live``: whether anything may be fetched. ``room``: the characters that the response may still show. ``latest``:
+    the URL of the page that was opened last."""
 
     def __init__(self, web: Web, template: Query, size: ContextSize, *, live: bool) -> None:
         self._chain = web.chain
@@ -67,6 +68,7 @@ class WebSession:
         self.open_seconds = web.open_seconds
         self.room = size.total_chars
         self._known: set[str] = set()
+        self.latest: str | None = None
         self.size = size
         self.live = live
 
@@ -99,6 +101,7 @@ class WebSession:
             if isinstance(item, Message) and item.role != "assistant":
                 self._learn(_named_by_people(_text(item)))
             elif isinstance(item, WebSearchCall):
+                self.latest = (item.action and item.action.url) or self.latest
                 for result in item.results or ():
                     self._learn([str(result.get("url")), *_urls(str(result.get("text")))])
                 for source in (item.action and item.action.sources) or ():
