@@ -218,3 +218,41 @@ async def test_several_queries_over_a_broken_and_a_real_backend(web_stack: WebSt
     assert outcome.status == "ok"
     hosts = {url.split("/")[2].partition(":")[0] for url in urls(outcome)[:2]}
     assert hosts == {"python.test", "apache.test"}
+
+
+QUESTION, LOOSE = Query("how do ducks swim", max_results=3), "ducks OR swim"
+
+
+@pytest.mark.parametrize(
+    ("strict", "loose", "status", "expected"),
+    [
+        (["a"], ["b", "a"], "ok", ["a", "b"]),
+        ([], ["b"], "ok", ["b"]),
+        ([], [], "empty", []),
+        (["a", "b"], ["c", "d", "e"], "ok", ["a", "c", "b"]),
+    ],
+)
+async def test_a_query_that_finds_little_is_asked_again_with_less_to_hold_it_back(
+    strict: list[str], loose: list[str], status: Status, expected: list[str]
+) -> None:
+    def answer(names: list[str]) -> SearchOutcome:
+        return found(*(f"https://{name}.test/" for name in names)) if names else SearchOutcome("empty")
+
+    backend = Scripted("one", {QUESTION.text: answer(strict), LOOSE: answer(loose)})
+    outcome = await search([backend], QUESTION)
+    assert (outcome.status, urls(outcome)) == (status, [f"https://{name}.test/" for name in expected])
+    assert backend.asked == [QUESTION.text, LOOSE]
+
+
+async def test_a_query_that_finds_enough_or_cannot_be_asked_is_not_asked_again() -> None:
+    enough = Scripted("one", {"": found("https://a.test/", "https://b.test/", "https://c.test/")})
+    failing = Scripted("one", {"": fails("timeout")})
+    for backend in (enough, failing):
+        await search([backend], QUESTION)
+        assert backend.asked == [QUESTION.text]
+
+
+async def test_what_was_found_stays_if_the_second_question_fails() -> None:
+    backend = Scripted("one", {QUESTION.text: found("https://a.test/"), LOOSE: fails("rate_limited")})
+    outcome = await search([backend], QUESTION)
+    assert (outcome.status, urls(outcome)) == ("ok", ["https://a.test/"])

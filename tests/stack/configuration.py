@@ -78,7 +78,7 @@ def searxng(port: int, engine_port: int) -> str:
 use_default_settings: {{engines: {{keep_only: []}}}}
 server: {{port: {port}, bind_address: "127.0.0.1", secret_key: "of no use", limiter: false}}
 search: {{formats: [html, json], autocomplete: "", ban_time_on_fail: 1, max_ban_time_on_fail: 5}}
-outgoing: {{request_timeout: 3.0, enable_http2: false}}
+outgoing: {{request_timeout: 30.0, enable_http2: false}}
 engines:
   - name: omega
     engine: json_engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AliasChoices, Discriminator, Field, Tag, model_validator
 
@@ -21,7 +21,23 @@ from tools_runtime.protocol.client_tools import (
 Domains = Annotated[list[str], Field(max_length=100)]
 
 
-class UserLocation(StrictWire):
+class NullIsDefault(StrictWire):
+    """For options that OpenAI's clients may write as ``null``: as if they had been left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        optional = {name for name, field in cls.model_fields.items() if not _takes_null(field.annotation)}
+        return {name: given for name, given in value.items() if given is not None or name not in optional}
+
+
+def _takes_null(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)
+
+
+class UserLocation(NullIsDefault):
     type: Literal["approximate"] = "approximate"
     city: str | None = None
     country: str | None = None
@@ -36,7 +52,14 @@ class WebSearchFilters(StrictWire):
     blocked_domains: Domains | None = None
 
 
-class WebSearchTool(StrictWire):
+class ImageSettings(StrictWire):
+    """Of results that are images; the Agents SDK writes it."""
+
+    max_results: int | None = Field(default=None, ge=1)
+    caption: bool | None = None
+
+
+class WebSearchTool(NullIsDefault):
     type: Literal["web_search", "web_search_2025_08_26"]
     filters: WebSearchFilters | None = None
     search_context_size: Literal["low", "medium", "high"] = "medium"
@@ -44,9 +67,10 @@ class WebSearchTool(StrictWire):
     external_web_access: bool | None = None
     return_token_budget: Literal["default", "unlimited"] = "default"
     search_content_types: tuple[Literal["text", "image"], ...] = Field(default=("text",), strict=False)
+    image_settings: ImageSettings | None = None
 
 
-class WebSearchPreviewTool(StrictWire):
+class WebSearchPreviewTool(NullIsDefault):
     type: Literal["web_search_preview", "web_search_preview_2025_03_11"]
     search_context_size: Literal["low", "medium", "high"] = "medium"
     user_location: UserLocation | None = None
@@ -92,22 +116,12 @@ class RankingOptions(StrictWire):
     hybrid_search: HybridSearch | None = None
 
 
-_NULLABLE = ("max_num_results", "ranking_options")
-
-
-class FileSearchTool(StrictWire):
+class FileSearchTool(NullIsDefault):
     type: Literal["file_search"]
     filters: AttributeFilter | None = None
     max_num_results: int = Field(default=20, ge=1, le=50)
     ranking_options: RankingOptions = Field(default_factory=RankingOptions)
     vector_store_ids: list[str] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_the_default(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {name: given for name, given in value.items() if given is not None or name not in _NULLABLE}
 
 
 MemoryLimit = Literal["1g", "4g", "16g", "64g"]

@@ -10,12 +10,17 @@ from tools_runtime.search import Query, Result, SearchBackend, SearchOutcome
 from tools_runtime.search.cache import Cache
 from tools_runtime.search.circuit import Circuit, CircuitState
 from tools_runtime.search.domains import permits
+from tools_runtime.search.relaxing import relaxed
 from tools_runtime.search.urls import canonical, presentable
 
 _CACHED = 1000
 """Answers kept."""
+LOCAL = ("kiwix",)
+"""Backends that search copies kept at hand: they are asked where nothing of the web may be fetched, too."""
 _RRF_K = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009)."""
+
+_Pair = tuple[SearchBackend, Circuit]
 
 
 class SearchChain:
@@ -23,7 +28,8 @@ class SearchChain:
 
     A backend that does not answer is followed by the next; so is one that has not answered after ``hedge_seconds`` or
     half of the time that is left, and the first answer counts. One that answers that there is nothing is followed by
-    one more: engines' indexes differ. Answers are kept for ``cache_seconds``.
+    one more: engines' indexes differ. Where fewer pages are found than were asked for, the query is asked once more
+    with less to hold it back (``relaxed``). Answers are kept for ``cache_seconds``.
     """
 
     def __init__(
@@ -44,7 +50,8 @@ class SearchChain:
         """Searches for all ``queries`` at once. URLs are unique, presentable and within each query's filters.
 
         ``ok`` if anything was found, ``empty`` if an engine said that there is nothing, else the first failure.
-        ``detail`` is set when some query could not be searched. Without ``live`` only kept answers are given.
+        ``detail`` is set when some query could not be searched. Without ``live`` there are only kept answers and those
+        of ``LOCAL`` backends.
         """
         deadline = asyncio.get_running_loop().time() + self._seconds
         async with asyncio.TaskGroup() as group:
@@ -68,13 +75,28 @@ class SearchChain:
             await backend.aclose()
 
     async def _search_cached(self, query: Query, deadline: float, *, live: bool) -> SearchOutcome:
+        pairs = list(zip(self.backends, self._circuits, strict=True))
         key = repr(query)
         if not live:
-            return self._cache.get(key) or SearchOutcome("empty")
-        return await self._cache.get_or_make(key, lambda: self._search_one(query, deadline))
+            pairs = [(backend, circuit) for backend, circuit in pairs if backend.name in LOCAL]
+            kept = self._cache.get(key)
+            if kept or not pairs:
+                return kept or SearchOutcome("empty")
+            key = f"local {key}"
+        return await self._cache.get_or_make(key, lambda: self._search_relaxed(pairs, query, deadline))
 
-    async def _search_one(self, query: Query, deadline: float) -> SearchOutcome:
-        waiting = list(reversed(list(zip(self.backends, self._circuits, strict=True))))
+    async def _search_relaxed(self, pairs: Sequence[_Pair], query: Query, deadline: float) -> SearchOutcome:
+        """What the query finds and, where that is little, what it finds when it is relaxed, as one ranking."""
+        strict = await self._search_one(pairs, query, deadline)
+        text = relaxed(query.text)
+        if not _answered(strict) or len(strict.results) >= query.max_results or text == query.text:
+            return strict
+        loose = await self._search_one(pairs, replace(query, text=text), deadline)
+        results = _fuse((strict.results, loose.results))[: query.max_results]
+        return replace(strict, status="ok" if results else strict.status, results=results)
+
+    async def _search_one(self, pairs: Sequence[_Pair], query: Query, deadline: float) -> SearchOutcome:
+        waiting = list(reversed(pairs))
         running: dict[asyncio.Task[SearchOutcome], SearchBackend] = {}
         failures: list[tuple[SearchBackend, SearchOutcome]] = []
         empties = 0
