@@ -165,7 +165,7 @@ async def test_queries_are_read_from_what_models_write(arguments: str, queries: 
     done = await run.call(arguments)
     assert done["action"]["queries"] == queries
     assert done["action"]["query"] == queries[0]
-    assert [query.text for query in run.engine.asked] == queries
+    assert [query.text for query in run.engine.asked][: len(queries)] == queries
 
 
 @pytest.mark.parametrize(
