@@ -1,7 +1,7 @@
 """What of a page its reader does not see, as far as its markup and its own style sheets say it.
 
 Style sheets that stand in files of their own are not fetched and scripts are not run, so this takes away what is easily
-hidden, not all that can be (docs/decisions/0014-pages-are-data.md).
+hidden, not all that can be (docs/decisions/0017-pages-are-data.md).
 """
 
 from __future__ import annotations

@@ -40,6 +40,9 @@ class Mcp:
     def __init__(self, network: Network) -> None:
         self._network = network
 
+    def shown_to(self, model: str) -> Mcp:
+        return self
+
     async def bind(self, options: HostedToolParam, scope: Scope, param: str) -> BoundTool:
         """Raises ``ApiError`` for a server that cannot be asked by its URL, and for headers that cannot be sent. The
         server itself is not asked yet."""
