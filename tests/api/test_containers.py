@@ -8,17 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import container_client
 import interpreters
 import openai
 import pytest
-from fastapi import FastAPI
-from harness.server import listening
 from interpreters import Clock
 from openai import AsyncOpenAI
 from sandboxes import FakeSandbox
 
 from sandbox import CellResult, FileInfo
-from tools_runtime.api import container_files, containers, errors
 from tools_runtime.errors import not_found
 from tools_runtime.tools.code_interpreter.containers import Containers
 
@@ -55,15 +53,11 @@ async def load_file(owner: str, file_id: str) -> tuple[str, bytes]:
 async def serving(*, available: bool = True, **settings: Any) -> AsyncIterator[House]:
     sandbox, clock = FakeSandbox(), Clock()
     machines = sandbox if available else None
-    async with interpreters.serving(machines, clock=clock, sandbox_disk_bytes=DISK, **settings) as running:
-        app = FastAPI()
-        errors.install(app)
-        app.include_router(containers.router(running, load_file, DISK, 100_000))
-        app.include_router(container_files.router(running, load_file, DISK, 100_000))
-        async with listening(app) as port:
-            url = f"http://127.0.0.1:{port}/v1"
-            async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
-                yield House(client, running, sandbox, clock)
+    async with (
+        interpreters.serving(machines, clock=clock, sandbox_disk_bytes=DISK, **settings) as running,
+        container_client.over(running, load_file, DISK) as client,
+    ):
+        yield House(client, running, sandbox, clock)
 
 
 @pytest.fixture
