@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound
@@ -36,7 +37,7 @@ class DockerSandbox:
     """``owner`` marks the containers of one server, so that ``sweep`` after a crash touches no other's.
 
     ``runtime`` is one of those that the engine offers. Without it, gVisor where it is offered and the self-test of its
-    boundaries passes, else the engine's usual one.
+    boundaries passes, else the engine's usual one. Without ``address`` the engine is the ``docker`` command's.
     """
 
     name = "docker"
@@ -45,10 +46,11 @@ class DockerSandbox:
         self._image = image
         self._owner = owner
         self._wanted_runtime = runtime
-        self._engine = Engine(address or Address())
+        self._engine = Engine(address or Address.of(os.environ))
         self._starting: set[asyncio.Future[Any]] = set()
         self._choosing = asyncio.Lock()
         self._runtime: str | None = None
+        self._podman = False
         self._remark = ""
         self._left: set[str] = set()
         self._measuring = asyncio.Semaphore(_MEASUREMENTS)
@@ -85,7 +87,7 @@ class DockerSandbox:
         return self._runtime
 
     async def _strongest(self, usual: str, offered: Sequence[str]) -> str:
-        if GVISOR not in offered:
+        if GVISOR not in offered or self._podman:  # Podman names all that it has heard of
             return usual
         try:
             await selftest.check(GVISOR, lambda spec: self._create(spec, GVISOR), counts_processes=False)
@@ -137,7 +139,9 @@ class DockerSandbox:
     def _make(self, spec: Spec, runtime: str) -> Any:
         with self._engine.requests() as client:
             try:
-                container = client.containers.create(self._image, **flags(spec, self._owner, runtime))
+                container = client.containers.create(
+                    self._image, **flags(spec, self._owner, runtime, podman=self._podman)
+                )
             except ImageNotFound:
                 raise self._no_image() from None
             except APIError as error:
@@ -186,7 +190,8 @@ class DockerSandbox:
     def _offered(self) -> tuple[str, list[str]]:
         """The engine's usual runtime, and all that it has."""
         with self._engine.requests() as client:
-            info = client.info()
+            info, version = client.info(), client.version()
+        self._podman = _is_podman(version)
         self.memory_bytes = int(info["MemTotal"])
         return str(info["DefaultRuntime"]), sorted(info["Runtimes"])
 
@@ -200,12 +205,13 @@ class DockerSandbox:
 
     def _probe(self) -> str:
         with self._engine.requests() as client:
-            version = client.version()["Version"]
+            found = client.version()
             try:
                 size = client.images.get(self._image).attrs["Size"]
             except ImageNotFound:
                 raise self._no_image() from None
-        return f"Docker Engine {version}, image {self._image} ({size / 1e6:.0f} MB)"
+        name = "Podman" if _is_podman(found) else "Docker Engine"
+        return f"{name} {found['Version']}, image {self._image} ({size / 1e6:.0f} MB)"
 
     def _no_image(self) -> SandboxUnavailable:
         url = self._engine.address.url
@@ -263,6 +269,10 @@ class _Attachment:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
         await asyncio.to_thread(self._remove)
+
+
+def _is_podman(version: Mapping[str, Any]) -> bool:
+    return any(part["Name"] == "Podman Engine" for part in version.get("Components", ()))
 
 
 def _abandon(starting: asyncio.Future[tuple[str, _Attachment]]) -> None:

@@ -25,14 +25,19 @@ GVISOR_ADDRESS_BYTES = 256 * 2**20
 it. At the container's limit, by contrast, gVisor dies with all that runs on it."""
 
 
-def flags(spec: Spec, owner: str, runtime: str) -> dict[str, Any]:
-    """Arguments of ``docker.containers.create``."""
-    room = f"nr_inodes={INODES},mode=0700,uid={USER},gid={USER}"
+PODMAN_PROCESSES = 16_384
+"""Of all sessions of one machine together. Without a limit of ours, Podman asks for more than it may give."""
+
+
+def flags(spec: Spec, owner: str, runtime: str, *, podman: bool = False) -> dict[str, Any]:
+    """Arguments of ``docker.containers.create``. ``podman``: for its API, which knows fewer options."""
     gvisor = runtime == GVISOR
     memory_bytes = spec.memory_bytes + (GVISOR_BYTES if gvisor else 0)
     ulimits = {"core": 0, "nofile": OPEN_FILES}
     if gvisor:
         ulimits["as"] = spec.memory_bytes + GVISOR_ADDRESS_BYTES
+    if podman:
+        ulimits["nproc"] = PODMAN_PROCESSES
     return {
         "runtime": runtime,
         "labels": {LABEL: owner},
@@ -43,7 +48,7 @@ def flags(spec: Spec, owner: str, runtime: str) -> dict[str, Any]:
         "use_config_proxy": False,
         "network_mode": "none",
         "read_only": True,
-        "tmpfs": {DATA: f"size={spec.disk_bytes},{room}", "/tmp": f"size={TMP_BYTES},{room}"},
+        "tmpfs": _tmpfs(spec.disk_bytes, podman),
         "user": f"{USER}:{USER}",
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
@@ -55,3 +60,13 @@ def flags(spec: Spec, owner: str, runtime: str) -> dict[str, Any]:
         "pids_limit": max(spec.pids, GVISOR_PIDS) if gvisor else spec.pids,
         "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in ulimits.items()],
     }
+
+
+def _tmpfs(disk_bytes: int, podman: bool) -> dict[str, str]:
+    sizes = {DATA: disk_bytes, "/tmp": TMP_BYTES}
+    if not podman:
+        options = f"nr_inodes={INODES},mode=0700,uid={USER},gid={USER}"
+        return {folder: f"size={size},{options}" for folder, size in sizes.items()}
+    # Podman would put writable ones here. U: they are the user's own.
+    closed = {folder: "ro,size=4k" for folder in ("/run", "/var/tmp")}
+    return {folder: f"size={size},noexec,U" for folder, size in sizes.items()} | closed

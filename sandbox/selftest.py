@@ -20,7 +20,7 @@ def fails(attempt):
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 started = 0
 try:
-    for _ in range(100):
+    for _ in range({forks}):
         if os.fork() == 0:
             time.sleep(60)
             os._exit(0)
@@ -64,6 +64,7 @@ async def _open_boundaries(session: Session, counts_processes: bool) -> list[str
         code = _INSIDE.format(
             port=listener.getsockname()[1],
             marker=marker.name,
+            forks=3 * SPEC.pids if counts_processes else 0,
             pids=SPEC.pids,
             disk=SPEC.disk_bytes,
         )

@@ -37,11 +37,7 @@ class SecondEngine:
             self._daemon = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, pass_fds=[self._listener.fileno()], process_group=0
             )
-        end = time.monotonic() + START_SECONDS
-        while subprocess.run(["docker", "--host", self.url, "info"], capture_output=True, check=False).returncode != 0:
-            if time.monotonic() > end:
-                raise RuntimeError(f"The second engine did not start: {(self._folder / 'log').read_text()[-2000:]}")
-            time.sleep(0.2)
+        _wait(self.url, self._folder / "log")
 
     def load(self, image: str) -> None:
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
@@ -90,6 +86,28 @@ def engine(image: str, certificates: Path | None = None) -> Iterator[SecondEngin
 
 
 @contextlib.contextmanager
+def podman(image: str) -> Iterator[str]:
+    """The URL of Podman's API, with ``image``."""
+    with tempfile.TemporaryDirectory(prefix="podman", ignore_cleanup_errors=True) as name, _memory(Path(name) / "data"):
+        url = f"unix://{name}/socket"
+        # Debian's crun knows no machine with both versions of control groups.
+        command = [
+            *("podman", "--root", f"{name}/data/root", "--runroot", f"{name}/data/run", "--storage-driver", "overlay"),
+            *("--cgroup-manager", "cgroupfs", "--runtime", "runc", "--events-backend", "file"),
+        ]
+        with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
+            subprocess.run([*command, "load", "--quiet"], stdin=saved.stdout, check=True, capture_output=True)
+        with (Path(name) / "log").open("wb") as log:
+            service = subprocess.Popen([*command, "system", "service", "--time=0", url], stdout=log, stderr=log)
+        try:
+            _wait(url, Path(name) / "log")
+            yield url
+        finally:
+            service.terminate()
+            service.wait(START_SECONDS)
+
+
+@contextlib.contextmanager
 def _memory(folder: Path) -> Iterator[None]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g", "tmpfs", str(folder)], check=True)
@@ -97,3 +115,11 @@ def _memory(folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _wait(url: str, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while subprocess.run(["docker", "--host", url, "info"], capture_output=True, check=False).returncode != 0:
+        if time.monotonic() > end:
+            raise RuntimeError(f"The engine did not start: {log.read_text()[-2000:]}")
+        time.sleep(0.2)

@@ -14,7 +14,7 @@ import campaigns
 import pytest
 import pytest_asyncio
 import sandboxes
-from engines import SecondEngine, engine
+from engines import SecondEngine, engine, podman
 from sandboxes import Shared
 
 from sandbox import Sandbox, Session
@@ -29,23 +29,26 @@ KINDS = [
     "docker",
     *(["bubblewrap"] if shutil.which("bwrap") else []),
     *(["gvisor"] if "CI" in os.environ or (shutil.which(GVISOR) and os.geteuid() == 0) else []),
+    *(["podman"] if "CI" in os.environ or (shutil.which("podman") and os.geteuid() == 0) else []),
 ]
-"""gVisor needs an engine of the tests' own, and that needs root. CI installs it, and leaves nothing out."""
+"""gVisor needs an engine of the tests' own, and that needs root. CI installs all of them, and leaves nothing out."""
 
-GVISOR_TESTS = 40
+PARTS = {"gvisor": 40, "podman": 15}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """gVisor is slow. A test run holds it to a part of the suites, another each time, ``make campaign`` to all."""
-    suites = [item for item in items if isinstance(item, pytest.Function) and _kind(item) == "gvisor"]
-    for item in suites:
-        item.add_marker("campaign")
-    if "campaign" not in config.option.markexpr and len(suites) > GVISOR_TESTS:
-        order = random.Random(campaigns.of(config).seed)
-        left_out = set(order.sample(suites, len(suites) - GVISOR_TESTS))
-        config.hook.pytest_deselected(items=list(left_out))
-        items[:] = [item for item in items if item not in left_out]
+    """gVisor is slow, and Podman much like Docker. A test run holds them to a part of the suites, another each time,
+    ``make campaign`` to all."""
+    for kind, part in PARTS.items():
+        suites = [item for item in items if isinstance(item, pytest.Function) and _kind(item) == kind]
+        for item in suites:
+            item.add_marker("campaign")
+        if "campaign" not in config.option.markexpr and len(suites) > part:
+            order = random.Random(campaigns.of(config).seed)
+            left_out = set(order.sample(suites, len(suites) - part))
+            config.hook.pytest_deselected(items=list(left_out))
+            items[:] = [item for item in items if item not in left_out]
 
 
 def _kind(item: pytest.Function) -> object:
@@ -78,6 +81,12 @@ def gvisor(second_engine: SecondEngine) -> SecondEngine:
 
 
 @pytest.fixture(scope="session")
+def podman_url(image: str) -> Iterator[str]:
+    with podman(image) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def second_engine(image: str) -> Iterator[SecondEngine]:
     """An engine that offers gVisor."""
     with engine(image) as second:
@@ -92,7 +101,7 @@ def bubblewrap(request: pytest.FixtureRequest, rootfs: Path) -> Callable[[str], 
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Of the driver: Docker with runc, Docker with gVisor, or bubblewrap."""
+    """Of the driver: Docker with runc, Docker with gVisor, Podman, or bubblewrap."""
     return str(request.param)
 
 
@@ -109,6 +118,9 @@ async def new_driver(kind: str, request: pytest.FixtureRequest, image: str) -> A
             case "gvisor":
                 second: SecondEngine = request.getfixturevalue("second_engine")
                 drivers.append(DockerSandbox(image, owner, GVISOR, Address(second.url)))
+            case "podman":
+                address = Address(request.getfixturevalue("podman_url"))
+                drivers.append(DockerSandbox(image, owner, "runc", address))
             case _:
                 drivers.append(DockerSandbox(image, owner, "runc"))
         return drivers[-1]

@@ -430,7 +430,7 @@ async def test_the_environment_is_the_images_alone(session: Session) -> None:
     of_the_image = {"PATH", "HOME", "LANG", "PYTHONDONTWRITEBYTECODE", "MPLCONFIGDIR", "OMP_NUM_THREADS"}
     of_the_image |= {"OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL", "GPG_KEY", "PYTHON_VERSION", "PYTHON_SHA256"}
     of_the_programs = {"HOSTNAME", "PWD", "MPLBACKEND", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK", "GIT_PAGER"}
-    of_the_programs |= {"PAGER", "CLICOLOR", "TERM", "LC_CTYPE"}
+    of_the_programs |= {"PAGER", "CLICOLOR", "TERM", "LC_CTYPE", "container"}
     assert set(printed(await run(session, code)).split()) <= of_the_image | of_the_programs
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from sandbox import Sandbox, SandboxUnavailable, Spec
@@ -48,7 +47,7 @@ async def first(drivers: Sequence[Sandbox]) -> tuple[Sandbox, str]:
 
 def _docker(settings: Settings, owner: str) -> Sandbox:
     if not settings.sandbox_hosts:
-        return _pool(settings, _engine(settings, owner, Address.of(os.environ)))
+        return _pool(settings, _engine(settings, owner, None))
     hosts = []
     for url in settings.sandbox_hosts:
         tls = settings.sandbox_certificates if url.startswith("tcp://") else None
@@ -57,7 +56,7 @@ def _docker(settings: Settings, owner: str) -> Sandbox:
     return Hosts(hosts)
 
 
-def _engine(settings: Settings, owner: str, address: Address) -> DockerSandbox:
+def _engine(settings: Settings, owner: str, address: Address | None) -> DockerSandbox:
     return DockerSandbox(settings.sandbox_image, owner, settings.sandbox_runtime, address)
 
 
