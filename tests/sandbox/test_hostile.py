@@ -64,9 +64,10 @@ async def neighbour(driver: Sandbox) -> AsyncIterator[Session]:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("program", programs())
 async def test_harm_is_contained(program: Program, kind: str, shared: Shared, neighbour: Session) -> None:
+    program = program.on(kind)
     victim = await shared.session()
     try:
-        await harm(program.on(kind), victim)
+        await harm(program, victim)
         assert value(await run(neighbour, "kept, 1 + 1")) == "('sesame', 2)"
         if program.spoils:
             await shared.close()
