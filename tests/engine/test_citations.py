@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from campaigns import Campaign
 
 from tools_runtime.engine.citations import CitationRewriter
 from tools_runtime.tools.sources import ContainerFile, FileSource, Sources, WebSource
@@ -14,11 +15,13 @@ Json = dict[str, Any]
 
 
 def sources() -> Sources:
-    """1: a page; 2: a page whose URL has parentheses; 3: a file; and a plot that code wrote."""
+    """1: a page; 2: a page whose URL has parentheses; 3: a file; 4: a page of an international host; and a
+    plot that code wrote."""
     found = Sources()
     found.add(WebSource("https://www.a.org/x", "A"))
     found.add(WebSource("https://b.org/b_(c)?q=é", "B"))
     found.add(FileSource("file-1", "notes.pdf", 1))
+    found.add(WebSource("https://xn--bcher-kva.example/%C3%BC", "Bücher 漢"))
     found.add_container_file(ContainerFile("cntr_1", "cfile_1", "/mnt/data/plot 1.png"))
     return found
 
@@ -199,6 +202,61 @@ def test_the_cut_of_the_stream_does_not_matter() -> None:
             if annotation["type"] == "url_citation":
                 link = whole[0][annotation["start_index"] : annotation["end_index"]]
                 assert link[0] + link[-1] in ("()", "[)"), text
+
+
+WIDER = (
+    *FRAGMENTS,
+    *(
+        "👩‍👩‍👧",
+        "e\u0301",
+        "\U0001d54f",
+        "שלום",
+        "한국어",
+        "【4】",
+        "【4†L1-L2】",
+        "【1】【4】",
+        "[4]",
+        "[1] [4]",
+        "【１】",
+        "【1†",
+        "】】",
+    ),
+    *(
+        "[D](https://xn--bcher-kva.example/%C3%BC)",
+        "[U](https://bücher.example/ü)",
+        "([x](",
+        "{",
+        '"a": [1]',
+        "\r\n",
+        "\t",
+    ),
+    *(
+        "[f](sandbox:/mnt/data/plot%201.png)",
+        "[f](sandbox:/etc/passwd)",
+        "![i](https://www.a.org/x)",
+        "\u200b",
+        "\ue200cite\ue202",
+    ),
+)
+
+
+@pytest.mark.campaign
+def test_however_a_text_is_cut_it_comes_out_the_same(campaign: Campaign) -> None:
+    """Each round is 200 texts, of more alphabets and more that is left unfinished; every third must be JSON."""
+    for rng in campaign.rounds():
+        for number in range(200):
+            text = "".join(rng.choices(WIDER, k=rng.randint(1, 30)))
+            cuts = sorted(rng.choices(range(len(text) + 1), k=rng.randint(0, 20)))
+            chunks = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+            strip = number % 3 == 0
+            rewritten, annotations = whole = rewrite(text, strip=strip)
+            assert rewrite(*chunks, strip=strip) == whole, (text, chunks)
+            assert rewrite(*text, strip=strip) == whole, text
+            assert not (strip and annotations)
+            for annotation in annotations:
+                if annotation["type"] == "url_citation":
+                    link = rewritten[annotation["start_index"] : annotation["end_index"]]
+                    assert link[0] + link[-1] in ("()", "[)"), text
 
 
 class CountingRewriter(CitationRewriter):
