@@ -1,7 +1,8 @@
-"""What a cell costs, beside what the same costs by ``docker exec`` and ``docker run``, in one run.
+"""What a cell costs, beside what the same costs by ``docker exec``, ``docker run`` and ipykernel, in one run.
 
 In each round everything is done once, so that all of it meets the same load. Ours is a warm pool around the Docker
-driver, with the limits of the default settings; theirs is the ``docker`` package on the same image and engine.
+driver, with the limits of the default settings, and a whole server; theirs are the ``docker`` package, and a Jupyter
+kernel with its client, on the same image and engine.
 
     python benchmarks/sandbox.py [--rounds 20]
 """
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import statistics
 import sys
+import tempfile
 import time
 import uuid
 from collections import defaultdict
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from code_calls import Calls, calls
+from notebook import Notebook, install, notebook
 
 # The folder of this file, in which it would hide the package of its name.
 sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
@@ -45,10 +49,13 @@ class Times:
     def __init__(self) -> None:
         self._taken: dict[str, list[float]] = defaultdict(list)
 
+    def add(self, name: str, milliseconds: float) -> None:
+        self._taken[name].append(milliseconds)
+
     async def measure(self, name: str, work: Work) -> Any:
         start = time.perf_counter()
         result = await work()
-        self._taken[name].append((time.perf_counter() - start) * 1000)
+        self.add(name, (time.perf_counter() - start) * 1000)
         return result
 
     def show(self) -> None:
@@ -105,14 +112,25 @@ async def benchmark(rounds: int) -> None:
         await asyncio.sleep(1)
         memory = await asyncio.to_thread(engine.memory, resting.id)
         await resting.close()
-        for _ in range(rounds):
-            await _filled(pool)
-            await _round(times, pool, driver, engine)
+        await _rounds(rounds, times, pool, driver, engine)
     finally:
         await pool.aclose()
         engine.close()
     times.show()
     print(f"\nmemory of a warm container: {memory:.0f} MiB")
+
+
+async def _rounds(rounds: int, times: Times, pool: WarmPool, driver: DockerSandbox, engine: Engine) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        packages = Path(folder) / "packages"
+        install(packages, IMAGE, PYTHON)
+        async with calls(Path(folder) / "data") as http:
+            for _ in range(rounds):
+                await _filled(pool)
+                await _round(times, pool, driver, engine)
+                await _round_of_http(times, http)
+                async with notebook(IMAGE, PYTHON, packages) as jupyter:
+                    await _round_of_jupyter(times, jupyter)
 
 
 async def _filled(pool: WarmPool) -> None:
@@ -137,6 +155,24 @@ async def _round(times: Times, pool: WarmPool, driver: DockerSandbox, engine: En
     await times.measure("docker exec, import of numpy and pandas", lambda: engine.exec("import numpy, pandas"))
     await times.measure("docker exec, plot", lambda: engine.exec(SAVED_PLOT))
     await times.measure("docker run, print", engine.run)
+
+
+async def _round_of_http(times: Times, http: Calls) -> None:
+    for _ in range(5):
+        await times.measure("HTTP, next print, as JSON", lambda: http.run(PRINT, '"2'))
+        await times.measure("HTTP, next print, as a stream", lambda: http.run(PRINT, '"2', stream=True))
+
+
+async def _round_of_jupyter(times: Times, jupyter: Notebook) -> None:
+    first, _ = await jupyter.run(PRINT)
+    times.add("ipykernel, first print", first)
+    for _ in range(5):
+        taken, _ = await jupyter.run(PRINT)
+        times.add("ipykernel, next print", taken)
+    await jupyter.run(f"%matplotlib inline\n{PLOT}")
+    taken, shown = await jupyter.run(PLOT)
+    assert "image/png" in shown
+    times.add("ipykernel, plot, as PNG", taken)
 
 
 async def _first(sandbox: WarmPool | DockerSandbox) -> Session:
