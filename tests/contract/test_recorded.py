@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
-from harness import collapsed, recorded
-from harness.scenarios import SCENARIOS
+from harness import collapsed, harness, recorded
+from harness.scenarios import ANSWER, SCENARIOS, call
+from mcp_servers import hosted, mcp_server
 from pydantic import TypeAdapter
 
 from tools_runtime.protocol.events import AnyEvent, Event
@@ -49,6 +50,30 @@ async def test_a_hosted_call_writes_its_events_in_openais_order(tool: str, tmp_p
     first_call_ends = theirs.index(f"done {tool}_call") + 1
     theirs = theirs[:first_call_ends] + theirs[theirs.index("added message") :]
     assert await _our_order(tool.replace("_", " "), tmp_path) == theirs
+
+
+async def test_an_mcp_servers_tool_is_listed_and_called_in_openais_order(tmp_path: Path) -> None:
+    theirs = _order(recorded.events(recorded.FOLDER / "openai-mcp-tool.1.chunks.txt"))
+    first_call_ends = theirs.index("done mcp_call") + 1
+    theirs = theirs[:first_call_ends] + theirs[theirs.index("added message") :]
+    turns = [call("mcp__demo__add", '{"a":1,"b":2}'), ANSWER]
+    async with mcp_server() as target, harness(tmp_path, turns, [hosted(target)]) as house:
+        ours = await house.events(tools=[target.tool()])
+    assert _order(ours) == theirs
+
+
+async def test_an_approval_is_asked_for_in_openais_words_and_order(tmp_path: Path) -> None:
+    theirs = recorded.events(recorded.FOLDER / "openai-mcp-tool-approval.1.chunks.txt")
+    turns = [call("mcp__demo__delete", '{"name":"x"}')]
+    async with mcp_server() as target, harness(tmp_path, turns, [hosted(target)]) as house:
+        ours = await house.events(tools=[target.tool(require_approval="always")])
+    assert _order(ours) == _order(theirs)
+    assert [item.keys() for item in _items(ours)] == [item.keys() for item in _items(theirs)]
+    assert ours[0]["response"]["tools"][0].keys() == theirs[0]["response"]["tools"][0].keys()
+
+
+def _items(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event["item"] for event in events if event.get("item", {}).get("type", "reasoning") != "reasoning"]
 
 
 async def test_a_failure_is_told_in_openais_order(tmp_path: Path) -> None:

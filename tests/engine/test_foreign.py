@@ -13,6 +13,7 @@ from campaigns import Campaign
 from harness import harness
 from harness.scenarios import ANSWER, CRM, PATCH
 from harness.server import serving
+from mcp_servers import hosted
 
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, InputImage, InputText
@@ -195,7 +196,7 @@ async def test_no_item_breaks_the_server(tmp_path: Path, campaign: Campaign) -> 
         (tmp_path / str(len(native))).mkdir()
         async with (
             serving(
-                tmp_path / str(len(native)), ScriptedUpstream(lambda prompt: ANSWER, native_tools=native)
+                tmp_path / str(len(native)), ScriptedUpstream(lambda prompt: ANSWER, native_tools=native), [hosted()]
             ) as served,
             aiohttp.ClientSession() as client,
         ):
