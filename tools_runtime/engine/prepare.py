@@ -194,11 +194,12 @@ class Preparer:
         by_item = {tool.item_type: tool for tool in tools}
         builder = PromptBuilder(owner, by_item, sources, self._loader, self._compactor, reader)
         items = await builder.build(old, new)
-        if not items and generate:
-            raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         scope = Scope(owner, ticket.response_id, request, (*old, *new), sources)
         resolver = Resolver(tools, upstream.takes, self._rules.foreign_tools)
         toolbox = await resolver.resolve(given, scope, names)
+        approved = [] if upstream.takes("mcp") else approvals.granted(toolbox.servers)
+        if not items and not approved and generate:
+            raise ApiError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         log = EventLog(first_response(scope, model, toolbox, ticket.created_at))
         if remembered and not remembered.stored:
             old, new = [], [*old, *new]
@@ -213,7 +214,7 @@ class Preparer:
             items=items,
             old_items=old,
             new_items=new,
-            approved=[] if upstream.takes("mcp") else approvals.granted(toolbox.servers),
+            approved=approved,
             compactor=self._compactor,
             compacts=_triggers(request),
             generate=generate,

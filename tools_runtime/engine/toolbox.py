@@ -279,5 +279,5 @@ def _find(entries: list[_Entry], reference: dict[str, Any], param: str) -> _Entr
     for entry in entries:
         if entry.named_by(reference):
             return entry
-    name = reference.get("name") or reference.get("type")
+    name = reference.get("name") or reference.get("server_label") or reference.get("type")
     raise ApiError(f"Tool choice '{name}' not found in 'tools' parameter.", param=param)

@@ -260,6 +260,16 @@ async def test_a_client_that_keeps_the_items_itself_can_approve_too(tmp_path: Pa
         assert (target.made, target.count("tools/list")) == (["delete"], 1)
 
 
+async def test_a_question_and_its_answer_are_input_enough(tmp_path: Path) -> None:
+    async with mcp_server() as target, harness(tmp_path, [DELETE, ANSWER], [hosted(target)]) as house:
+        tool, _, request = await asked(house, target)
+        second = await house.reply(tools=[tool], store=False, input=[request, answer(request, True)])
+        assert target.made == ["delete"]
+        error = await refusal(house, tools=[tool], input=[answer(request, True)])
+        assert error.param == "input[0].approval_request_id"
+    assert [item["type"] for item in second["output"]] == ["mcp_list_tools", "mcp_call", "message"]
+
+
 async def test_a_refused_call_is_not_made_and_the_model_is_told(tmp_path: Path) -> None:
     async with mcp_server() as target, harness(tmp_path, [DELETE, ANSWER], [hosted(target)]) as house:
         tool, first, request = await asked(house, target)
