@@ -17,11 +17,12 @@ from e2e.bookkeeping import Bookkeeping
 @pytest.mark.campaign
 @pytest.mark.slow
 def test_no_kill_leaves_anything_half_done(
-    tmp_path: Path, campaign: Campaign, embeddings: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, database_url: str, campaign: Campaign, embeddings: str, capsys: pytest.CaptureFixture[str]
 ):
     model = Bookkeeping()
     settings = {
         "data": tmp_path / "data",
+        "database_url": database_url,
         "sandbox": "none",
         "embedding_url": embeddings,
         "embedding_model": "words",
