@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,12 @@ INTERPRETER: Any = [{"type": "code_interpreter", "container": {"type": "auto"}}]
 def children(pid: int, mark: bytes) -> list[int]:
     """The processes below another whose command line has ``mark``."""
     pids = " ".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")).split()
-    return [int(one) for one in pids if mark in Path(f"/proc/{one}/cmdline").read_bytes()]
+    found = []
+    for one in pids:
+        with suppress(OSError):  # it has ended meanwhile
+            if mark in Path(f"/proc/{one}/cmdline").read_bytes():
+                found.append(int(one))
+    return found
 
 
 def workers(server: int) -> list[int]:
