@@ -45,8 +45,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in suites:
             item.add_marker("campaign")
         if "campaign" not in config.option.markexpr and len(suites) > part:
-            order = random.Random(campaigns.of(config).seed)
-            left_out = set(order.sample(suites, len(suites) - part))
+            # Every process of a parallel run must choose the same ones, in whatever order it has found them.
+            seed = campaigns.of(config).seed
+            drawn = sorted(suites, key=lambda item: random.Random(f"{seed} {item.nodeid}").random())
+            left_out = set(drawn[part:])
             config.hook.pytest_deselected(items=list(left_out))
             items[:] = [item for item in items if item not in left_out]
 
