@@ -34,9 +34,17 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def settle_seed(config: pytest.Config) -> None:
-    """Before xdist copies the options to its workers, so that all have the same seed."""
-    if config.option.campaign_seed is None:
+    """One seed for a test run: the processes of a parallel one are told it (``tell``)."""
+    told = getattr(config, "workerinput", {}).get("campaign_seed")
+    if told is not None:
+        config.option.campaign_seed = told
+    elif config.option.campaign_seed is None:
         config.option.campaign_seed = random.SystemRandom().randrange(2**32)
+
+
+def tell(workerinput: dict[str, object], config: pytest.Config) -> None:
+    """Hands the seed to a process of a parallel run."""
+    workerinput["campaign_seed"] = config.option.campaign_seed
 
 
 def of(config: pytest.Config) -> Campaign:
