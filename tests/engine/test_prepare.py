@@ -90,7 +90,7 @@ async def test_instructions_go_before_what_the_tools_have_to_say(tmp_path: Path)
 async def test_items_are_kept_whole_with_what_they_lack(tmp_path: Path, item: Any, kept: dict[str, Any]) -> None:
     async with harness(tmp_path, [ANSWER]) as house:
         request = CreateResponse.model_validate({"input": [item, {"role": "user", "content": "?"}]})
-        prepared = await house.engine._preparer.prepare(request, "default")
+        prepared = await house.preparer.prepare(request, "default")
     wire = prepared.new_items[0].wire()
     assert kept.items() <= wire.items()
     assert wire["id"] and all(wire[name] == value for name, value in item.items() if name != "content")
@@ -103,7 +103,7 @@ async def test_every_new_item_gets_an_id_of_its_kind(tmp_path: Path) -> None:
         {"type": "function_call_output", "call_id": "a", "output": "x"},
     ]
     async with harness(tmp_path, [ANSWER]) as house:
-        prepared = await house.engine._preparer.prepare(CreateResponse.model_validate({"input": items}), "default")
+        prepared = await house.preparer.prepare(CreateResponse.model_validate({"input": items}), "default")
     assert [str(item.id).split("_")[0] for item in prepared.new_items] == ["msg", "fc", "fco"]
 
 
@@ -120,8 +120,8 @@ async def test_a_hosted_call_that_is_sent_back_without_its_results_has_them_agai
         made = await house.reply(tools=[CODE])
         assert made["output"][0]["outputs"] is None
         request = CreateResponse.model_validate({"input": [*made["output"], {"role": "user", "content": "?"}]})
-        own = await house.engine._preparer.prepare(request, "default")
-        other = await house.engine._preparer.prepare(request, "somebody else")
+        own = await house.preparer.prepare(request, "default")
+        other = await house.preparer.prepare(request, "somebody else")
     found, missed = own.new_items[0], other.new_items[0]
     assert isinstance(found, CodeInterpreterCall) and isinstance(missed, CodeInterpreterCall)
     assert found.outputs and missed.outputs is None

@@ -10,6 +10,7 @@ from harness.tools import web_search
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools_runtime.engine.approvals import Approvals
 from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls, drop_oldest
 from tools_runtime.errors import ApiError
@@ -50,7 +51,7 @@ class NoCompactions:
 
 def builder(*native: str) -> PromptBuilder:
     loader = files({"file-1": ("a.png", PNG)})
-    tools, reader = {"web_search_call": web_search()}, Reader(native.__contains__, Names())
+    tools, reader = {"web_search_call": web_search()}, Reader(native.__contains__, Names(), Approvals([], []))
     return PromptBuilder("default", tools, Sources(), loader, NoCompactions(), reader)
 
 

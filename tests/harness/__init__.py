@@ -47,6 +47,7 @@ class Harness:
 
     engine: Engine
     background: Background
+    preparer: Preparer
     contexts: Contexts
     upstream: ScriptedUpstream
     responses: ResponseStore
@@ -98,7 +99,7 @@ async def harness(  # noqa: PLR0913 (each replaces one part)
     background = Background(admission, preparer, places, run_limits, background_limits)
     await background.start()
     try:
-        yield Harness(engine, background, Contexts(preparer), upstream, responses, conversations)
+        yield Harness(engine, background, preparer, Contexts(preparer), upstream, responses, conversations)
     finally:
         await background.stop()
         await engine.aclose()
