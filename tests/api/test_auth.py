@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from fastapi.routing import APIRoute
 from harness.scenarios import ANSWER
-from harness.server import listening
+from harness.server import whole
 from openai import AsyncOpenAI, AuthenticationError, NotFoundError
 from pydantic import SecretStr, ValidationError
 
@@ -19,7 +19,6 @@ from tools_runtime.api.auth import Keyring
 from tools_runtime.app import create_app
 from tools_runtime.errors import ApiError
 from tools_runtime.settings import Settings
-from tools_runtime.upstreams.router import Router
 from tools_runtime.upstreams.scripted import ScriptedUpstream
 
 KEYS = (SecretStr("alice:sk-a"), SecretStr("alice:sk-a2"), SecretStr("bob:sk-b"))
@@ -28,16 +27,13 @@ Client = Callable[[str], AsyncOpenAI]
 
 @asynccontextmanager
 async def serving(tmp_path: Path) -> AsyncIterator[Client]:
-    """Makes clients of one server, each with a key. No fixture: a lifespan must end in the task that began it."""
+    """Makes clients of one server, each with a key."""
     settings = Settings(data=tmp_path, sandbox="none", api_keys=KEYS)
-    app = create_app(settings, Router([(ScriptedUpstream(lambda _: ANSWER), ["*"])], "m"))
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(app.router.lifespan_context(app))
-        port = await stack.enter_async_context(listening(app))
+    async with whole(settings, ScriptedUpstream(lambda _: ANSWER)) as url:
         made: list[AsyncOpenAI] = []
 
         def make(key: str) -> AsyncOpenAI:
-            made.append(AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=key, max_retries=0))
+            made.append(AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0))
             return made[-1]
 
         yield make

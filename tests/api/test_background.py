@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,15 +13,16 @@ import openai
 import pytest
 from harness import collapsed, decode
 from harness.scenarios import WEATHER, WEB, call, say
-from harness.server import Served, serving
+from harness.server import Served, serving, whole
 from harness.tools import FakeTool, web_search
 
 from tools_runtime.engine.background import BackgroundLimits
 from tools_runtime.protocol.items import WebSearchCall
 from tools_runtime.protocol.prompt import Prompt
+from tools_runtime.settings import Settings
 from tools_runtime.tools import Emit, HostedCall
 from tools_runtime.upstreams import Delta, TextDelta
-from tools_runtime.upstreams.scripted import Step
+from tools_runtime.upstreams.scripted import ScriptedUpstream, Step
 
 
 class Searching(HostedCall):
@@ -174,7 +176,7 @@ async def test_it_cannot_be_continued_before_its_end(served: Served, model: Mode
 
 
 async def test_further_ones_wait_in_the_order_in_which_they_came(tmp_path: Path, model: Model):
-    limits = BackgroundLimits(running=2, waiting=2, keep_seconds=60, sweep_seconds=60)
+    limits = BackgroundLimits(running=2, waiting=2, keep_seconds=60)
     async with serving(tmp_path, model.answer, background_limits=limits) as served:
         made = [await create(served, input=f"{number}", tools=[WEATHER]) for number in range(4)]
         for _ in range(2):
@@ -261,19 +263,33 @@ async def test_each_reader_sees_what_it_asks_for(tmp_path: Path):
 
 async def test_what_is_not_kept_is_refused(tmp_path: Path, model: Model):
     model.go.set()
-    limits = BackgroundLimits(running=2, waiting=2, keep_seconds=0, sweep_seconds=0.05)
+    limits = BackgroundLimits(running=2, waiting=2, keep_seconds=0)
     async with serving(tmp_path, model.answer, background_limits=limits) as served:
         plain = await create(served, background=False)
         with pytest.raises(openai.BadRequestError, match="background=true"):
             await resumed(served, plain.id)
         old = await polled(served, (await create(served)).id)
-        await asyncio.sleep(1)
+        await served.house.background.feed.events.expire(time.time())
         with pytest.raises(openai.BadRequestError, match="no longer kept"):
             await resumed(served, old.id)
         with pytest.raises(openai.NotFoundError):
             await resumed(served, "resp_nowhere")
         with pytest.raises(openai.BadRequestError):
             await resumed(served, old.id, -2)
+
+
+async def test_the_server_deletes_what_is_no_longer_kept(tmp_path: Path):
+    settings = Settings(data=tmp_path, sandbox="none", background_event_seconds=0, sweep_seconds=0.05)
+    async with (
+        whole(settings, ScriptedUpstream(lambda _: say("Hello"))) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        id = (await client.responses.create(model="m", input="hi", background=True)).id
+        with pytest.raises(openai.BadRequestError, match="no longer kept"):
+            while True:
+                await client.responses.retrieve(id, stream=True)
+                await asyncio.sleep(0.05)
+        assert (await client.responses.retrieve(id)).output_text == "Hello"
 
 
 # --- cancelled -------------------------------------------------------------------------------------------------------
@@ -300,7 +316,7 @@ async def test_cancelling_stops_the_model_and_keeps_what_was_said(served: Served
 
 
 async def test_what_waits_can_be_cancelled(tmp_path: Path, model: Model):
-    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60, sweep_seconds=60)
+    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60)
     async with serving(tmp_path, model.answer, background_limits=limits) as served:
         running, waiting = await create(served), await create(served)
         assert (await served.client.responses.cancel(waiting.id)).output == []
@@ -367,7 +383,7 @@ async def test_any_process_shows_streams_and_cancels(tmp_path: Path, model: Mode
 
 
 async def test_another_process_runs_what_waits(tmp_path: Path, model: Model):
-    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60, sweep_seconds=60)
+    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60)
     other_model = Model()
     other_model.go.set()
     async with AsyncExitStack() as stack:
@@ -387,7 +403,7 @@ async def test_another_process_runs_what_waits(tmp_path: Path, model: Model):
 
 
 async def test_a_server_that_is_stopped_ends_what_runs_and_leaves_what_waits(tmp_path: Path, model: Model):
-    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60, sweep_seconds=60)
+    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60)
     async with serving(tmp_path, model.answer, background_limits=limits) as served:
         running = await create(served)
         waiting = await create(served)

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import aiohttp
 from harness.scenarios import ANSWER, DIED
-from harness.server import listening
+from harness.server import whole
 from prometheus_client.parser import text_string_to_metric_families
 
-from tools_runtime.app import create_app
 from tools_runtime.search import SearchOutcome
 from tools_runtime.search.circuit import Circuit
 from tools_runtime.settings import Settings
-from tools_runtime.upstreams.router import Router
 from tools_runtime.upstreams.scripted import ScriptedUpstream, Step
 
 Counts = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -26,15 +24,8 @@ Counts = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @asynccontextmanager
 async def server(folder: Path, *turns: list[Step], **settings: object) -> AsyncIterator[aiohttp.ClientSession]:
-    upstream = ScriptedUpstream([*turns])
-    app = create_app(
-        Settings.model_validate({"data": folder, "sandbox": "none"} | settings), Router([(upstream, ("*",))])
-    )
-    async with (
-        app.router.lifespan_context(app),
-        listening(app) as port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
-    ):
+    checked = Settings.model_validate({"data": folder, "sandbox": "none"} | settings)
+    async with whole(checked, ScriptedUpstream([*turns])) as url, aiohttp.ClientSession(url) as http:
         yield http
 
 

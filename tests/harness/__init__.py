@@ -38,7 +38,7 @@ from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
 LIMITS = Limits(max_turns=8, max_parallel_calls=4, tool_seconds=30, tool_output_chars=10_000)
 
-BACKGROUND = BackgroundLimits(running=4, waiting=100, keep_seconds=3600, sweep_seconds=60)
+BACKGROUND = BackgroundLimits(running=4, waiting=100, keep_seconds=3600)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,10 @@ from harness import Harness, harness
 from tools_runtime.api import auth, background, context, conversations, errors, responses, websocket
 from tools_runtime.api.auth import Keyring
 from tools_runtime.api.websocket import SocketLimits
+from tools_runtime.app import create_app
+from tools_runtime.settings import Settings
 from tools_runtime.tools import HostedTool
+from tools_runtime.upstreams.router import Router
 from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
 MAX_REQUEST_BYTES = 100_000
@@ -58,6 +61,15 @@ async def serving(
             url = f"http://127.0.0.1:{port}/v1"
             async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
                 yield Served(url, client, house)
+
+
+@asynccontextmanager
+async def whole(settings: Settings, upstream: ScriptedUpstream) -> AsyncIterator[str]:
+    """The server as it is run, whose only model is ``upstream``'s: its URL, without ``/v1``. No fixture: a lifespan
+    must end in the task that began it."""
+    app = create_app(settings, Router([(upstream, ["*"])], "m"))
+    async with app.router.lifespan_context(app), listening(app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager

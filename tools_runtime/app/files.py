@@ -24,8 +24,6 @@ from tools_runtime.stores.chunks import ChunkStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.files import FileStore
 from tools_runtime.stores.jobs import JobStore
-from tools_runtime.stores.retention import Retention
-from tools_runtime.stores.sweeper import Sweeper
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.vector_store_files import VectorStoreFileStore
 from tools_runtime.stores.vector_stores import VectorStoreStore
@@ -103,12 +101,8 @@ def _index(settings: Settings, database: Database, workspace: Workspace, embeddi
     )
 
 
-async def uploads(settings: Settings, database: Database, library: Library, stack: AsyncExitStack) -> UploadStore:
+async def uploads(settings: Settings, database: Database, library: Library) -> UploadStore:
     parts = BlobStore(settings.data / "parts")
     store = UploadStore(database, parts, library.files, seconds=settings.upload_seconds)
     await store.start()
-    retention = Retention(database, days=settings.retention_days)
-    sweeper = Sweeper([library.expire, store.expire, retention.expire], seconds=settings.sweep_seconds)
-    stack.push_async_callback(sweeper.stop)
-    sweeper.start()
     return store

@@ -34,8 +34,10 @@ from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.events import EventStore
 from tools_runtime.stores.responses import ResponseStore
+from tools_runtime.stores.retention import Retention
 from tools_runtime.stores.runs import RunStore
 from tools_runtime.stores.seal import Seal
+from tools_runtime.stores.sweeper import Sweeper, Task
 from tools_runtime.stores.uploads import UploadStore
 from tools_runtime.stores.workspace import Workspace
 from tools_runtime.tools import HostedTool
@@ -78,7 +80,7 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     stack.callback(workspace.close)
     reader = SubprocessReader(files.read_limits(settings))
     library = await files.library(settings, database, workspace, reader, stack)
-    upload_store = await files.uploads(settings, database, library, stack)
+    upload_store = await files.uploads(settings, database, library)
     fetcher = GuardedFetcher(settings)
     stack.push_async_callback(fetcher.aclose)
     content = Content(library.files, fetcher, reader)
@@ -106,10 +108,13 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     admission = Admission(preparer, runs)
     engine = Engine(admission, leases, history, _limits(settings))
     stack.push_async_callback(engine.aclose)
-    places = Places(history, runs, Feed(EventStore(database), poll_seconds=settings.run_poll_seconds), leases, seal)
+    events = EventStore(database)
+    places = Places(history, runs, Feed(events, poll_seconds=settings.run_poll_seconds), leases, seal)
     background = Background(admission, preparer, places, _limits(settings), _background_limits(settings))
     stack.push_async_callback(background.stop)
     await background.start()
+    retention = Retention(database, days=settings.retention_days)
+    _sweep(settings, (library.expire, upload_store.expire, events.expire, retention.expire), stack)
     return Services(
         engine=engine,
         background=background,
@@ -124,6 +129,12 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
         search=chain,
         mcp=await _mcp(settings, tools, stack),
     )
+
+
+def _sweep(settings: Settings, expiring: Sequence[Task], stack: AsyncExitStack) -> None:
+    sweeper = Sweeper(expiring, seconds=settings.sweep_seconds)
+    stack.push_async_callback(sweeper.stop)
+    sweeper.start()
 
 
 async def _mcp(settings: Settings, tools: Sequence[HostedTool], stack: AsyncExitStack) -> McpEndpoint | None:
@@ -170,7 +181,6 @@ def _background_limits(settings: Settings) -> BackgroundLimits:
         running=settings.background_running,
         waiting=settings.background_waiting,
         keep_seconds=settings.background_event_seconds,
-        sweep_seconds=settings.sweep_seconds,
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass
 
 from tools_runtime import ids
@@ -40,12 +39,11 @@ _POLL_SECONDS = 1.0
 @dataclass(frozen=True)
 class BackgroundLimits:
     """``running`` at a time in this process; ``waiting`` of one owner; events are kept for ``keep_seconds`` after the
-    end; every ``sweep_seconds`` those are deleted whose time is up."""
+    end."""
 
     running: int
     waiting: int
     keep_seconds: float
-    sweep_seconds: float
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Background:
     async def start(self) -> None:
         """Begins the work, with what was left undone."""
         await self._runs.recover()
-        self._tasks = [asyncio.create_task(work()) for work in (self._dispatch, self._look_after, self._sweep)]
+        self._tasks = [asyncio.create_task(work()) for work in (self._dispatch, self._look_after)]
 
     async def stop(self) -> None:
         """Ends the work at once: what has not begun waits for another process, what has is ended as failed."""
@@ -268,16 +266,6 @@ class Background:
             except Exception:
                 logger.exception("responses of processes that are gone cannot be ended; it is tried again")
             await asyncio.sleep(self._runs.lease_seconds / 3)
-
-    async def _sweep(self) -> None:
-        while True:
-            try:
-                await self.feed.events.expire(time.time())
-            except Unavailable:
-                pass
-            except Exception:
-                logger.exception("old events cannot be deleted; it is tried again")
-            await asyncio.sleep(self._limits.sweep_seconds)
 
 
 def _begin_log(prepared: Prepared) -> None:

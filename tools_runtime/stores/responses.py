@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, not_, select, update
@@ -82,8 +81,9 @@ class ResponseStore:
                 return False
             connection.execute(_DELETE, {"of": response.owner, "this": response.id})
             connection.execute(_INSERT, _row(response))
-            add_items(connection, response, output=False)
-            add_items(connection, response, output=True)
+            conversation = _conversation(connection, response)
+            _add_items(connection, response, conversation, output=False)
+            _add_items(connection, response, conversation, output=True)
             return True
 
         return await self._database.write(work)
@@ -154,7 +154,7 @@ class ResponseStore:
 def add_response(connection: Connection, response: StoredResponse) -> None:
     """Inserts a response that is to be run, with its input."""
     connection.execute(_INSERT, _row(response))
-    add_items(connection, replace(response, conversation_id=None), output=False)
+    _add_items(connection, response, None, output=False)
 
 
 def end_response(connection: Connection, response: StoredResponse, events_until: int) -> None:
@@ -165,11 +165,10 @@ def end_response(connection: Connection, response: StoredResponse, events_until:
     conversation = _conversation(connection, response)
     if conversation is not None:
         connection.execute(_JOIN_CONVERSATION.values(conversation_id=conversation), key)
-    add_items(connection, response, output=True)
+    _add_items(connection, response, conversation, output=True)
 
 
-def add_items(connection: Connection, response: StoredResponse, *, output: bool) -> None:
-    conversation = _conversation(connection, response)
+def _add_items(connection: Connection, response: StoredResponse, conversation: str | None, *, output: bool) -> None:
     rows = [
         {
             "owner": response.owner,

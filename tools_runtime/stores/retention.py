@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, exists, select, update
 
-from tools_runtime.stores import DAY
+from tools_runtime.stores import DAY, UNFINISHED
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.schema import container_usage, items, responses, uploads
 
 _MANY = 100
 """How many responses are deleted in one transaction."""
-
-_RUNNING = ("queued", "in_progress")
 
 
 class Retention:
@@ -37,7 +35,7 @@ class Retention:
 def _delete_responses(connection: Connection, before: int) -> int:
     later = responses.alias("later")
     continued = exists().where(later.c.previous_response_id == responses.c.id)
-    old = select(responses.c.id).where(responses.c.created_at < before, responses.c.status.not_in(_RUNNING))
+    old = select(responses.c.id).where(responses.c.created_at < before, responses.c.status.not_in(UNFINISHED))
     ids = [*connection.scalars(old.where(~continued).limit(_MANY))]
     joined = items.c.response_id.in_(ids), items.c.conversation_id.is_not(None)
     connection.execute(update(items).where(*joined).values(response_id=None))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from tools_runtime import ids
 from tools_runtime.stores import Lease, StoredEvent, StoredResponse, Waiting
@@ -96,20 +96,7 @@ class RunStore:
     async def claim(self) -> Waiting | None:
         """Leases the response that has waited longest, or was leased by a process that ended before it began."""
         free = _BACKGROUND, ~_RUN.begun, or_(_RUN.token.is_(None), _RUN.lease_until < time.time())
-        oldest = select(runs).where(*free).order_by(_RUN.key).limit(1)
-
-        def work(connection: Connection) -> Waiting | None:
-            row = connection.execute(oldest).one_or_none()
-            if row is None:
-                return None
-            lease = Lease(row.owner, row.response_id, ids.new("lease"))
-            connection.execute(update(runs).where(_RUN.key == row.key).values(**self._held(lease)))
-            return Waiting(lease, row.request)
-
-        # Most of the time there is none, and a look does not keep writers waiting.
-        if await self._database.read(lambda connection: connection.execute(oldest).one_or_none()) is None:
-            return None
-        return await self._database.write(work)
+        return await self._lease_oldest(*free)
 
     async def begin(self, lease: Lease) -> bool:
         """Notes that the run begins: from now on it is not begun again. False if it is another's."""
@@ -197,18 +184,22 @@ class RunStore:
     async def orphan(self) -> Lease | None:
         """Leases a background response whose run began in a process that has not been seen for the time of a lease. It
         cannot be gone on with, only ended."""
-        left = _RUN.begun, _RUN.lease_until < time.time()
-        query = select(runs).where(*left, _BACKGROUND).limit(1)
+        left = await self._lease_oldest(_BACKGROUND, _RUN.begun, _RUN.lease_until < time.time())
+        return None if left is None else left.lease
 
-        def work(connection: Connection) -> Lease | None:
-            row = connection.execute(query).one_or_none()
+    async def _lease_oldest(self, *which: ColumnElement[bool]) -> Waiting | None:
+        oldest = select(runs).where(*which).order_by(_RUN.key).limit(1)
+
+        def work(connection: Connection) -> Waiting | None:
+            row = connection.execute(oldest).one_or_none()
             if row is None:
                 return None
             lease = Lease(row.owner, row.response_id, ids.new("lease"))
             connection.execute(update(runs).where(_RUN.key == row.key).values(**self._held(lease)))
-            return lease
+            return Waiting(lease, row.request)
 
-        if await self._database.read(lambda connection: connection.execute(query).one_or_none()) is None:
+        # Most of the time there is none, and a look does not keep writers waiting.
+        if await self._database.read(lambda connection: connection.execute(oldest).one_or_none()) is None:
             return None
         return await self._database.write(work)
 

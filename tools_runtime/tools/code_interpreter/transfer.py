@@ -59,9 +59,7 @@ class FileTransfer:
         if restores is not None:
             await self._store.adopt(container.owner, restores, container.id)
         container.files = None
-        for file in await self.files(container):
-            with contextlib.suppress(FileRefused, OSError):
-                await session.put(file.path.removeprefix(f"{DATA}/"), await self._store.read(file))
+        await self.refresh(container, session)
 
     async def refresh(self, container: Container, session: Session) -> None:
         """Does in the session what other processes have done to the container's files since the last cell."""
