@@ -326,6 +326,20 @@ async def test_what_waits_can_be_cancelled(tmp_path: Path, model: Model):
         assert model.calls == 2
 
 
+async def test_what_waits_fails_at_once_when_what_it_needs_is_gone(tmp_path: Path, model: Model):
+    limits = BackgroundLimits(running=1, waiting=5, keep_seconds=60)
+    async with serving(tmp_path, model.answer, background_limits=limits) as served:
+        model.go.set()
+        before = await polled(served, (await create(served)).id)
+        model.go.clear()
+        running, waiting = await create(served), await create(served, previous_response_id=before.id)
+        await served.client.responses.delete(before.id)
+        model.go.set()
+        failed = await polled(served, waiting.id)
+        assert (failed.status, failed.error.code) == ("failed", "previous_response_not_found")
+        assert (await polled(served, running.id)).status == "completed"
+
+
 async def test_cancelling_stops_a_hosted_call(tmp_path: Path):
     stopped = asyncio.Event()
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -44,6 +45,33 @@ async def test_opening_twice_changes_nothing(database: Database, database_url: s
     await again.open()
     assert await again.read(count) == 1
     await again.close()
+
+
+async def test_processes_write_one_after_another(database: Database, database_url: str):
+    """So that keys become visible in the order in which they were given: what follows a log by its keys misses none."""
+    began, go = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def slow(connection: Connection) -> None:
+        adding("a")(connection)
+        began.set()
+        assert go.wait(30)
+        order.append("first")
+
+    def quick(connection: Connection) -> None:
+        adding("b")(connection)
+        order.append("second")
+
+    other = Database(database_url)
+    await other.open()
+    first = asyncio.create_task(database.write(slow))
+    assert await asyncio.to_thread(began.wait, 30)
+    second = asyncio.create_task(other.write(quick))
+    await asyncio.sleep(0.3)
+    go.set()
+    await asyncio.gather(first, second)
+    assert order == ["first", "second"]
+    await other.close()
 
 
 async def test_a_failing_write_undoes_itself_and_no_other_of_its_batch(database: Database):
