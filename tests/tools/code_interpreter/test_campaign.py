@@ -192,7 +192,7 @@ class Player:
 
     async def kill(self, shadow: Shadow) -> None:
         """The container's machine dies, and it is noticed."""
-        known = self.containers._known.get(shadow.id)
+        known = self.containers.sessions.known.get(shadow.id)
         if known is not None and (session := known.running) is not None:
             await asyncio.to_thread(subprocess.run, ["docker", "kill", session.id], capture_output=True, check=True)
             await until(lambda: not session.alive)

@@ -73,7 +73,7 @@ class CodeInterpreter:
             container = await self._auto(options.container, scope, param)
             param = f"{param}.file_ids"
             files = await uploads.named(self._load_file, scope.owner, options.container.file_ids, param, room)
-        self.containers.check_room(container)
+        self.containers.sessions.check_room(container)
         stored = await self.containers.transfer.files(container)
         for file in stored:
             scope.sources.add_container_file(ContainerFile(file.container_id, file.id, file.path))

@@ -1,6 +1,6 @@
 """Containers: the sandbox sessions that clients know by id, whom they belong to, and when they expire.
 
-The database knows every container that was created or has had a session; this file knows those in use. A container's
+The database knows every container that was created or has had a session; ``sessions`` knows those in use. A container's
 session begins when it is first needed. Its files are stored as they come and go, so that they outlive the session.
 """
 
@@ -20,7 +20,6 @@ from sandbox import (
     FileRefused,
     Sandbox,
     SandboxError,
-    SandboxFull,
     SandboxUnavailable,
     Session,
     SessionClosed,
@@ -32,21 +31,15 @@ from tools_runtime.stores import ContainerUsage, Cursor, NewContainer, Page, Sto
 from tools_runtime.stores.container_files import ContainerFileStore
 from tools_runtime.stores.containers import ContainerStore
 from tools_runtime.tools.code_interpreter.container import Container
-from tools_runtime.tools.code_interpreter.meter import Meter
 from tools_runtime.tools.code_interpreter.options import ContainerOptions
-from tools_runtime.tools.code_interpreter.quotas import Quotas, exceeded
+from tools_runtime.tools.code_interpreter.quotas import Quotas
+from tools_runtime.tools.code_interpreter.sessions import NO_SANDBOX, Sessions
 from tools_runtime.tools.code_interpreter.transfer import FileTransfer
 
 logger = logging.getLogger(__name__)
 
 _SWEEP_SECONDS = 30
-_RETRY_SECONDS = 5
-_NO_SANDBOX = (
-    "code_interpreter is not available: this server has no sandbox. It needs a Docker Engine and the sandbox image; "
-    "sandbox/engine.sh and python -m sandbox build provide them."
-)
 _NO_DISK = "The server's disk is full."
-_FULL = "All sandboxes of this server are in use."
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,7 @@ class Executed:
 
 
 class Containers:
-    """All containers of this server. As many run as the settings allow, in number and memory; the one longest unused
-    makes room.
+    """All containers of this server: what clients do with them, and the cells that run there.
 
     ``sandbox`` is None where there is none: then nothing runs, and what is stored can be read.
     """
@@ -80,8 +72,7 @@ class Containers:
         self.quotas = quotas
         self.options = ContainerOptions(settings)
         self.transfer = FileTransfer(settings, files, quotas)
-        self._known: dict[str, Container] = {}
-        self._live: dict[str, Container] = {}
+        self.sessions = Sessions(sandbox, settings, store, quotas, self.transfer)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -100,18 +91,17 @@ class Containers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(container.meter.settle() for container in self._live.values() if container.meter))
+        await self.sessions.settle()
         await self.flush()
-        for container in list(self._live.values()):
-            await self._close(container)
+        await self.sessions.aclose()
 
     async def flush(self) -> None:
         """Stores what was counted, and when each container in use was last used."""
         now = self.store.now()
-        for container in self._known.values():
+        for container in self.sessions.known.values():
             if container.turn.locked():
                 container.used_at = now
-        await self.store.keep_active({id: container.used_at for id, container in self._known.items()})
+        await self.store.keep_active({id: container.used_at for id, container in self.sessions.known.items()})
         await self.quotas.flush()
 
     # --- what clients do ---------------------------------------------------------------------------------------------
@@ -119,7 +109,7 @@ class Containers:
     def require(self, param: str | None = None) -> None:
         """Raises ``ApiError`` where there is no sandbox."""
         if self._sandbox is None:
-            raise ApiError(_NO_SANDBOX, param=param, code="code_interpreter_unavailable")
+            raise ApiError(NO_SANDBOX, param=param, code="code_interpreter_unavailable")
 
     async def create(self, owner: str, options: NewContainer, files: Mapping[str, bytes]) -> StoredContainer:
         """A container with files in it, without a session yet. Raises ``ApiError`` when a quota is used up."""
@@ -146,32 +136,24 @@ class Containers:
 
     async def touch(self, owner: str, id: str) -> StoredContainer | None:
         """The owner's container; unless it has expired, its idle time begins anew."""
-        if known := self._fresh(owner, id):
+        if known := self.sessions.fresh(owner, id):
             await self.store.keep_active({id: known.used_at})
             return await self.store.get(owner, id)
-        known = self._known.get(id)
+        known = self.sessions.known.get(id)
         if known is not None and known.owner == owner:
-            await self._expire(known)
+            await self.sessions.expire(known)
         return await self.store.touch(owner, id)
-
-    def _fresh(self, owner: str, id: str) -> Container | None:
-        """The owner's container, if it is in use and has not expired; it is used thereby."""
-        known, now = self._known.get(id), self.store.now()
-        if known is None or known.owner != owner or known.expired(now):
-            return None
-        known.used_at = now
-        return known
 
     async def find(self, owner: str, id: str) -> Container | None:
         """The owner's container, made ready for use; None when there is none or it has expired."""
-        await self._agree([one for one in self._unused() if one.id == id])
-        if known := self._fresh(owner, id):
+        await self.sessions.agree([one for one in self.sessions.unused() if one.id == id])
+        if known := self.sessions.fresh(owner, id):
             return known
         stored = await self.touch(owner, id)
         if stored is None or stored.expired:
             return None
         options = NewContainer(stored.name, stored.idle_minutes, stored.memory_limit, stored.network_policy)
-        return self._known.setdefault(id, Container(id, owner, options, self.store.now(), stored=True))
+        return self.sessions.known.setdefault(id, Container(id, owner, options, self.store.now(), stored=True))
 
     async def use(self, owner: str, id: str, param: str) -> Container:
         """As ``find``, but raises ``ApiError``: 404 naming ``param``, or 400 when it has expired."""
@@ -187,9 +169,9 @@ class Containers:
         blobs = await self.store.delete(owner, id)
         if blobs is None:
             return False
-        container = self._known.pop(id, None)
+        container = self.sessions.known.pop(id, None)
         if container is not None:
-            await self._close(container)
+            await self.sessions.close(container)
         await self.files.discard(blobs)
         return True
 
@@ -220,7 +202,7 @@ class Containers:
         """Deletes a file, in the container too if it is the latest version. False when there is none."""
         await self.touch(owner, id)
         file = await self.files.delete(owner, id, file_id)
-        container = self._known.get(id)
+        container = self.sessions.known.get(id)
         if file is not None and file.current and container is not None:
             async with container.turn:
                 if container.files is not None:
@@ -231,12 +213,6 @@ class Containers:
         return file is not None
 
     # --- cells -------------------------------------------------------------------------------------------------------
-
-    def check_room(self, container: Container) -> None:
-        """Raises a 429 ``ApiError`` when the container would need a session and there is none to be had."""
-        full = len(self._live) >= self._settings.sandbox_max_sessions
-        if full and not container.running and not self._unused():
-            raise exceeded(_FULL, _RETRY_SECONDS)
 
     def warm(self, container: Container) -> None:
         """Begins the container's session, if it has none, while the model still writes the code.
@@ -254,7 +230,7 @@ class Containers:
     async def _cool(self, container: Container) -> None:
         async with container.turn:
             if container.unused and container.session is not None:
-                await self._expire(container)
+                await self.sessions.expire(container)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -265,7 +241,7 @@ class Containers:
         async with container.turn:
             if not container.running:
                 with contextlib.suppress(SandboxError):
-                    await self._open(container)
+                    await self.sessions.open(container)
 
     async def execute(self, container: Container, code: str) -> Executed:
         """Runs a cell and stores the files that it made or changed. Cells of one container run one after another.
@@ -279,13 +255,13 @@ class Containers:
             taken = 0
             kept: list[StoredContainerFile] = []
             try:
-                session = await self._session(container)
+                session = await self.sessions.of(container)
                 taken = await self.transfer.put_pending(container, session)
                 result = await self._run(container, session, code)
                 left = await self.transfer.keep(container, session, result.files, kept)
                 return Executed(result, kept, left)
             except SessionClosed:
-                await self._close(container)
+                await self.sessions.close(container)
                 await self.store.end(container.id)
                 raise
             except OSError as error:
@@ -299,14 +275,6 @@ class Containers:
                 )
                 self.quotas.record(container.owner, usage)
 
-    async def _session(self, container: Container) -> Session:
-        """The container's session, with its files as they are stored; it begins if there is none."""
-        await self._agree([container])
-        if not container.running:
-            return await self._open(container)
-        await self.transfer.refresh(container, container.running)
-        return container.running
-
     async def _run(self, container: Container, session: Session, code: str) -> CellResult:
         began = time.monotonic()
         try:
@@ -314,97 +282,6 @@ class Containers:
         finally:
             if container.meter is not None:
                 container.meter.ran(time.monotonic() - began)
-
-    # --- sessions ----------------------------------------------------------------------------------------------------
-
-    async def _open(self, container: Container) -> Session:
-        """Begins the session, with the files that are stored for the container. Raises ``SandboxError``."""
-        if self._sandbox is None:
-            raise SandboxUnavailable(_NO_SANDBOX)
-        await self._make_room(container.owner)
-        self._live[container.id] = container
-        try:
-            session = await self._create(self._sandbox, container)
-            try:
-                await self._begin(container, session)
-            except BaseException:
-                await session.close()
-                raise
-            container.session, container.meter = session, self._meter(container.owner, session)
-        finally:
-            if not container.running:
-                self._live.pop(container.id, None)
-        self._known[container.id] = container
-        # From here on ``delete`` finds it; if it came before, it found nothing to end.
-        if await self.store.get(container.owner, container.id) is None:
-            self._known.pop(container.id, None)
-            await self._close(container)
-            raise SandboxUnavailable("The container was deleted.")
-        return session
-
-    async def _create(self, sandbox: Sandbox, container: Container) -> Session:
-        """A session. As long as there is no memory for it, containers that are not in use are ended."""
-        while True:
-            try:
-                return await sandbox.create(self.options.spec(container.options))
-            except SandboxFull:
-                if not await self._end_unused(container.owner):
-                    raise
-
-    async def _begin(self, container: Container, session: Session) -> None:
-        if not container.stored:
-            await self.store.create(container.owner, container.options, id=container.id, started=True)
-            container.stored = True
-        elif not await self.store.begin(container.owner, container.id):
-            raise SandboxUnavailable("The container was deleted.")
-        await self.transfer.restore(container, session)
-
-    def _meter(self, owner: str, session: Session) -> Meter:
-        return Meter(
-            session,
-            self._settings.sandbox_cpus,
-            lambda seconds: self.quotas.record(owner, ContainerUsage(cpu_seconds=seconds)),
-        )
-
-    def _unused(self) -> list[Container]:
-        return [container for container in self._live.values() if not container.turn.locked()]
-
-    async def _agree(self, containers: Sequence[Container]) -> None:
-        """Ends the sessions of those of the containers that were deleted, or begun again, by another process."""
-        sessions = {container: container.running for container in containers if container.running}
-        here = await self.store.here([container.id for container in sessions]) if sessions else set()
-        for container, session in sessions.items():
-            if container.id not in here and container.session is session:
-                self._forget(container)
-                await session.close()
-
-    def _forget(self, container: Container) -> Session | None:
-        """A response that still runs may begin the container again at any time: from here on with another session.
-        Returns the one that it had."""
-        self._known.pop(container.id, None)
-        self._live.pop(container.id, None)
-        session, container.session = container.session, None
-        return session
-
-    async def _make_room(self, owner: str) -> None:
-        """Ends containers that are not in use until there is a place for one more. Raises ``SandboxFull``."""
-        while len(self._live) >= self._settings.sandbox_max_sessions:
-            if not await self._end_unused(owner):
-                raise SandboxFull(_FULL, _RETRY_SECONDS)
-
-    async def _end_unused(self, owner: str) -> bool:
-        """Ends a container whose machine has died, or the owner's that is longest unused, or else somebody else's.
-
-        False when all are in use.
-        """
-
-        def need(container: Container) -> tuple[bool, bool, float]:
-            return container.running is not None, container.owner != owner, container.used_at
-
-        unused = self._unused()
-        if unused:
-            await self._expire(min(unused, key=need))
-        return bool(unused)
 
     async def _watch(self) -> None:
         while True:
@@ -416,31 +293,13 @@ class Containers:
 
     async def sweep(self) -> None:
         """Ends the containers that are idle too long, and deletes those that ended long ago."""
-        await self._agree(self._unused())
+        await self.sessions.agree(self.sessions.unused())
         now = self.store.now()
-        for container in list(self._known.values()):
-            if container.expired(now) and not await self._used_elsewhere(container, now):
-                await self._expire(container)
+        for container in list(self.sessions.known.values()):
+            if container.expired(now) and not await self.sessions.used_elsewhere(container, now):
+                await self.sessions.expire(container)
         await self.flush()
         await self.files.discard(await self.store.purge(self._settings.sandbox_keep_days))
-
-    async def _used_elsewhere(self, container: Container, now: float) -> bool:
-        """Whether another process has used it so lately that it has not expired."""
-        stored = await self.store.get(container.owner, container.id)
-        if stored is not None and not stored.expired:
-            container.used_at = max(container.used_at, stored.last_active_at)
-        return not container.expired(now)
-
-    async def _expire(self, container: Container) -> None:
-        session = self._forget(container)
-        await self.store.end(container.id)
-        if session is not None:
-            await session.close()
-
-    async def _close(self, container: Container) -> None:
-        self._live.pop(container.id, None)
-        if container.session is not None:
-            await container.session.close()
 
 
 async def _put(session: Session, name: str, data: bytes, param: str) -> None:
