@@ -8,11 +8,10 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import sandboxes
 import stack
 
 from e2e.bookkeeping import Embeddings
-from e2e.servers import Model, Server, serving, settings
+from e2e.servers import Model, Server, serving, with_all_tools
 
 pytest.register_assert_rewrite("e2e.clients")
 
@@ -24,15 +23,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, web_stack: stack.WebStack, model: Model) -> Iterator[Server]:
-    configured = settings(
-        tmp_path_factory.mktemp("data"),
-        sandbox="docker",
-        sandbox_image=sandboxes.image(),
-        searxng_url=web_stack.searxng_url,
-        search_backends=("searxng",),
-        fetch_allow=(f"127.0.0.1:{web_stack.corpus_port}",),
-    )
-    with serving(configured, model) as running:
+    with serving(with_all_tools(tmp_path_factory.mktemp("data"), web_stack), model) as running:
         yield running
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import sandboxes
+import stack
 import uvicorn
 from openai import OpenAI
 
@@ -102,3 +104,16 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
 def settings(folder: Path, **values: Any) -> Settings:
     """Settings of a test's own: nothing of the environment's."""
     return Settings(data=folder, log_level="warning", **values)
+
+
+def with_all_tools(folder: Path, web: stack.WebStack, **values: Any) -> Settings:
+    """As ``settings``, with a real search engine over real pages, and a real sandbox."""
+    return settings(
+        folder,
+        sandbox="docker",
+        sandbox_image=sandboxes.image(),
+        searxng_url=web.searxng_url,
+        search_backends=("searxng",),
+        fetch_allow=(f"127.0.0.1:{web.corpus_port}",),
+        **values,
+    )

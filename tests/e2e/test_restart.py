@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sandboxes
 import stack
 from openai import InternalServerError
 from postgres import Postgres
 
-from e2e.servers import Model, call, say, serving, settings, shown
+from e2e.servers import Model, call, say, serving, settings, shown, with_all_tools
 
 
 def test_responses_and_vector_stores_outlive_the_server(tmp_path: Path, database_url: str, report: bytes):
@@ -43,15 +42,7 @@ def test_what_the_tools_keep_outlives_a_database_that_restarts(
 ):
     model = Model()
     with postgres.database(postgres_tables) as url:
-        configured = settings(
-            tmp_path,
-            database_url=url,
-            sandbox="docker",
-            sandbox_image=sandboxes.image(),
-            searxng_url=web_stack.searxng_url,
-            search_backends=("searxng",),
-            fetch_allow=(f"127.0.0.1:{web_stack.corpus_port}",),
-        )
+        configured = with_all_tools(tmp_path, web_stack, database_url=url)
         with serving(configured, model) as server:
             store = server.client.vector_stores.create()
             file = ("ships.txt", b"Foghorns warn ships in thick weather.")
