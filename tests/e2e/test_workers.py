@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import sandboxes
 from command import COMMAND, killable, serving
-from openai import AsyncOpenAI, NotFoundError
+from openai import APITimeoutError, AsyncOpenAI, NotFoundError
 from soak import model
 from soak.model import Plan
 
@@ -58,9 +58,20 @@ class Pair:
 
     @asynccontextmanager
     async def only(self, number: int) -> AsyncIterator[AsyncOpenAI]:
-        with held_up(self.workers[1 - number]):
-            async with AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120) as client:
-                yield client
+        async with AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=120) as client:
+            while True:
+                with held_up(self.workers[1 - number]):
+                    if await can_write(client):
+                        yield client
+                        return
+
+
+async def can_write(client: AsyncOpenAI) -> bool:
+    """False where the other worker has been held up in the middle of a transaction, for which all writers wait."""
+    with suppress(APITimeoutError):
+        await client.with_options(timeout=5).conversations.create()
+        return True
+    return False
 
 
 @pytest.fixture
