@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from tools_runtime import ids
 from tools_runtime.stores import Cursor, Page, StoredContainerFile
@@ -74,8 +74,8 @@ class ContainerFileStore:
 
     async def current(self, owner: str, container_id: str) -> list[StoredContainerFile]:
         """The latest version of each file."""
-        query = _current(owner, container_id).order_by(container_files.c.key)
-        return await self._database.read(lambda connection: [*map(_file, connection.execute(query))])
+        of = {"of": owner, "container": container_id}
+        return await self._database.read(lambda connection: [*map(_file, connection.execute(_CURRENT, of))])
 
     async def page(self, owner: str, container_id: str, cursor: Cursor) -> Page[StoredContainerFile]:
         """A page of the latest versions. Raises ``ApiError`` for an unknown cursor."""
@@ -135,13 +135,13 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def _files(owner: str, container_id: str) -> Select[Any]:
+def _files(owner: str | BindParameter[str], container_id: str | BindParameter[str]) -> Select[Any]:
     return select(container_files).where(
         container_files.c.owner == owner, container_files.c.container_id == container_id
     )
 
 
-def _current(owner: str, container_id: str) -> Select[Any]:
+def _current(owner: str | BindParameter[str], container_id: str | BindParameter[str]) -> Select[Any]:
     return _files(owner, container_id).where(container_files.c.current)
 
 
@@ -157,3 +157,6 @@ def _file(row: Row[Any]) -> StoredContainerFile:
         blob=row.blob,
         current=row.current,
     )
+
+
+_CURRENT = _current(bindparam("of"), bindparam("container")).order_by(container_files.c.key)

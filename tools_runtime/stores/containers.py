@@ -17,6 +17,10 @@ from tools_runtime.stores.schema import container_files, containers
 _MANY = 100
 """How many are deleted in one transaction."""
 
+_HERE = select(containers.c.id).where(
+    containers.c.id.in_(bindparam("ids", expanding=True)), containers.c.worker == bindparam("here"), ~containers.c.ended
+)
+
 
 class ContainerStore:
     """Stored containers. ``clock`` tells the seconds since 1970. ``worker`` names this process, over restarts: sessions
@@ -104,9 +108,8 @@ class ContainerStore:
     async def here(self, ids: Collection[str]) -> set[str]:
         """Those of the containers whose session is in this process: the others were deleted, have expired or were begun
         again by another process."""
-        mine = containers.c.id.in_(ids), containers.c.worker == self._worker, ~containers.c.ended
-        query = select(containers.c.id).where(*mine)
-        return await self._database.read(lambda connection: {*connection.scalars(query)})
+        asked = {"ids": list(ids), "here": self._worker}
+        return await self._database.read(lambda connection: {*connection.scalars(_HERE, asked)})
 
     async def keep_active(self, used_at: Mapping[str, float]) -> None:
         """Notes when each of the containers was last used here; another process may have used it later."""

@@ -69,10 +69,11 @@ class Sessions:
 
     async def of(self, container: Container) -> Session:
         """The container's session, with its files as they are stored; it begins if there is none."""
-        await self.agree([container])
+        if container.running:
+            _, stored = await asyncio.gather(self.agree([container]), self._transfer.current(container))
         if not container.running:
             return await self.open(container)
-        await self._transfer.refresh(container, container.running)
+        await self._transfer.refresh(container, container.running, stored)
         return container.running
 
     async def open(self, container: Container) -> Session:

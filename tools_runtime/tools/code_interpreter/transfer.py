@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from sandbox import DATA, FileInfo, FileRefused, Session, SessionClosed
@@ -26,12 +26,15 @@ class FileTransfer:
         self._quotas = quotas
 
     async def files(self, container: Container) -> list[StoredContainerFile]:
-        """What is stored for the container, or for the one that it is going to take the place of."""
+        """What is stored for the container, as far as this process knows."""
         if container.files is None:
-            id = container.restores or (container.id if container.stored else None)
-            found = [] if id is None else await self._store.current(container.owner, id)
-            container.files = {file.path: file for file in found}
+            container.files = {file.path: file for file in await self.current(container)}
         return list(container.files.values())
+
+    async def current(self, container: Container) -> list[StoredContainerFile]:
+        """What is stored for the container, or for the one that it is going to take the place of."""
+        id = container.restores or (container.id if container.stored else None)
+        return [] if id is None else await self._store.current(container.owner, id)
 
     async def store(
         self, container: Container, name: str, data: bytes, source: Literal["user", "assistant"]
@@ -59,13 +62,12 @@ class FileTransfer:
         if restores is not None:
             await self._store.adopt(container.owner, restores, container.id)
         container.files = None
-        await self.refresh(container, session)
+        await self.refresh(container, session, await self.current(container))
 
-    async def refresh(self, container: Container, session: Session) -> None:
+    async def refresh(self, container: Container, session: Session, stored: Iterable[StoredContainerFile]) -> None:
         """Does in the session what other processes have done to the container's files since the last cell."""
-        known = {} if container.files is None else container.files
-        container.files = None
-        current = {file.path: file for file in await self.files(container)}
+        known = container.files or {}
+        container.files = current = {file.path: file for file in stored}
         for path in known.keys() - current.keys():
             with contextlib.suppress(FileRefused):
                 await session.remove(path.removeprefix(f"{DATA}/"))
