@@ -16,15 +16,16 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from sandbox import DATA, SandboxUnavailable, SessionClosed, Spec, selftest
+from sandbox import DATA, SandboxUnavailable, Spec, selftest
 from sandbox.build import IMAGE_SETTINGS
 from sandbox.cgroups import Groups
-from sandbox.session import StreamSession
+from sandbox.session import StreamSession, told
 
 USER = "10001"
 TMP_BYTES = 64 * 2**20
 OPEN_FILES = 4096
 _READ_BYTES = 2**16
+_END_SECONDS = 5
 
 NO_BWRAP = "There is no bwrap command. Install the package bubblewrap."
 NO_ROOTFS = "There is no image unpacked in {rootfs}. Do so: python -m sandbox build --rootfs {rootfs}"
@@ -51,7 +52,6 @@ class BubblewrapSandbox:
     def __init__(self, rootfs: Path, owner: str) -> None:
         self._rootfs = rootfs
         self._owner = owner
-        self._tested = False
         self._testing = asyncio.Lock()
 
     async def create(self, spec: Spec) -> StreamSession:
@@ -68,14 +68,15 @@ class BubblewrapSandbox:
         await self._test()
         return f"bubblewrap on {self._rootfs}, its boundaries tested"
 
+    def taken_bytes(self, spec: Spec) -> int:
+        return spec.memory_bytes
+
     async def aclose(self) -> None:
         pass
 
     async def _test(self) -> None:
         async with self._testing:
-            if not self._tested:
-                await selftest.check(self.name, self._start)
-                self._tested = True
+            await selftest.check_once(self._rootfs, self.name, self._start)
 
     async def _start(self, spec: Spec) -> StreamSession:
         id = uuid.uuid4().hex[:12]
@@ -93,14 +94,7 @@ class BubblewrapSandbox:
             raise
         stream = _Pipes(process, self._groups, id)
         session = StreamSession(id, stream, spec)
-        try:
-            await session.ready()
-        except SessionClosed:
-            await session.close()
-            raise SandboxUnavailable(f"The sandbox did not start. {await stream.complaint()}".strip()) from None
-        except BaseException:
-            await session.close()
-            raise
+        await session.ready()
         return session
 
     @functools.cached_property
@@ -144,10 +138,17 @@ class _Pipes:
         self._groups = groups
         self._id = id
 
-    async def complaint(self) -> str:
-        """What an ended worker said on stderr."""
+    async def ending(self) -> str:
         assert self._process.stderr is not None
-        return (await self._process.stderr.read())[-2000:].decode("utf-8", "replace")
+        how = "it closed its streams"
+        complaint = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                how = f"exit code {await self._process.wait()}"
+                complaint = await self._process.stderr.read()
+        if self._groups.out_of_memory(self._id):
+            how += ", out of memory"
+        return told(how, complaint)
 
     async def read(self) -> bytes:
         assert self._process.stdout is not None

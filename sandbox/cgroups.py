@@ -62,6 +62,15 @@ class Groups:
         """What the session's processes used. Raises ``OSError``."""
         return cpu_seconds(self._folders[-1] / f"{self._prefix}{id}")
 
+    def out_of_memory(self, id: str) -> bool:
+        """Whether the kernel killed anything of the session's for want of memory."""
+        group = self._folders[0] / f"{self._prefix}{id}"
+        for name in ("memory.events", "memory.oom_control"):
+            with contextlib.suppress(OSError):
+                counts = dict(line.split(" ", 1) for line in (group / name).read_text().splitlines())
+                return int(counts["oom_kill"]) > 0
+        return False
+
     def left(self) -> set[str]:
         """The ids of sessions whose groups are still there."""
         found = (group.name for folder in self._folders for group in folder.glob(f"{self._prefix}*"))

@@ -12,18 +12,21 @@ import logging
 import os
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound
 
-from sandbox import SandboxUnavailable, SessionClosed, Spec, cgroups, selftest
+from sandbox import SandboxUnavailable, Spec, cgroups, selftest
 from sandbox.engine import USUAL, Address, Engine
-from sandbox.flags import GVISOR, LABEL, flags
-from sandbox.session import StreamSession
+from sandbox.flags import GVISOR, LABEL, flags, memory_bytes
+from sandbox.session import StreamSession, told
 
 _STDOUT = 1
 _CHUNK_HEADER = struct.Struct(">BxxxI")
 """Docker's own framing of a container's output: stream, three zeros, length."""
+_EVENT_SECONDS = 3
+"""That the engine may take to take note of a container's end."""
 _MEASUREMENTS = 2
 """That an engine is asked for at a time: it may take a second for each, and they wait in threads."""
 
@@ -67,6 +70,10 @@ class DockerSandbox:
         found = await asyncio.to_thread(self._probe)
         return f"{found}, runtime {await self._chosen()}{self._remark}"
 
+    def taken_bytes(self, spec: Spec) -> int:
+        """Known after ``probe``, as the runtime is."""
+        return memory_bytes(spec, self._runtime or "")
+
     async def aclose(self) -> None:
         if self._starting:
             await asyncio.wait(self._starting)
@@ -90,7 +97,12 @@ class DockerSandbox:
         if GVISOR not in offered or self._podman:  # Podman names all that it has heard of
             return usual
         try:
-            await selftest.check(GVISOR, lambda spec: self._create(spec, GVISOR), counts_processes=False)
+            await selftest.check_once(
+                (self._engine.address.url, self._image),
+                GVISOR,
+                lambda spec: self._create(spec, GVISOR),
+                counts_processes=False,
+            )
         except SandboxUnavailable as error:
             logger.warning("sandboxes run on %s and not on %s, which is offered: %s", usual, GVISOR, error)
             self._remark = f" (not {GVISOR}: {error})"
@@ -109,14 +121,7 @@ class DockerSandbox:
             starting.add_done_callback(_abandon)
             raise
         session = StreamSession(id, stream, spec)
-        try:
-            await session.ready()
-        except SessionClosed:
-            await session.close()
-            raise SandboxUnavailable(f"The sandbox did not start. {stream.complaint}".strip()) from None
-        except BaseException:
-            await session.close()
-            raise
+        await session.ready()
         return session
 
     async def _start(self, spec: Spec, runtime: str) -> tuple[str, _Attachment]:
@@ -125,7 +130,8 @@ class DockerSandbox:
             # Attached before the start, so that no byte is missed.
             connection = await self._engine.attach(container.id)
             measure = functools.partial(self._cpu_seconds, container)
-            stream = _Attachment(*connection, measure, lambda: self._remove(container.id))
+            end = functools.partial(self._end, container.id)
+            stream = _Attachment(*connection, measure, end, lambda: self._remove(container.id))
         except BaseException:
             await asyncio.to_thread(self._remove, container.id)
             raise
@@ -175,6 +181,19 @@ class DockerSandbox:
         except (SandboxUnavailable, KeyError) as error:
             raise OSError("the engine does not tell") from error
 
+    def _end(self, id: str) -> str:
+        """How a container ended. The engine remembers its last events, also of containers that are removed."""
+        seen: dict[str, dict[str, str]] = {}
+        with self._engine.requests() as client:
+            now = datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
+            found = {"container": id, "event": ["oom", "die"]}
+            for event in client.api.events(since=1, until=int(now) + _EVENT_SECONDS, filters=found, decode=True):
+                seen[event["Action"]] = event["Actor"]["Attributes"]
+                if "die" in seen:
+                    break
+        code = seen.get("die", {}).get("exitCode")
+        return ("it ended" if code is None else f"exit code {code}") + (", out of memory" if "oom" in seen else "")
+
     def _remove(self, id: str) -> None:
         """What the engine cannot be told now is told it later."""
         try:
@@ -220,9 +239,9 @@ class DockerSandbox:
 
 
 class _Attachment:
-    """A container's stdin and stdout as a ``Stream``. What it says on stderr is kept for ``complaint``.
+    """A container's stdin and stdout as a ``Stream``. What it says on stderr is kept for ``ending``.
 
-    ``measure`` tells its processor time. ``remove`` ends the container; it blocks.
+    ``measure`` tells its processor time. ``end`` tells how the container ended, and ``remove`` ends it; both block.
     """
 
     def __init__(
@@ -230,17 +249,15 @@ class _Attachment:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         measure: Callable[[], Awaitable[float]],
+        end: Callable[[], str],
         remove: Callable[[], None],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._measure = measure
+        self._end = end
         self._remove = remove
         self._stderr = b""
-
-    @property
-    def complaint(self) -> str:
-        return self._stderr.decode("utf-8", "replace").strip()
 
     async def read(self) -> bytes:
         while True:
@@ -259,6 +276,13 @@ class _Attachment:
 
     async def cpu_seconds(self) -> float:
         return await self._measure()
+
+    async def ending(self) -> str:
+        try:
+            how = await asyncio.to_thread(self._end)
+        except SandboxUnavailable as error:
+            how = str(error)
+        return told(how, self._stderr)
 
     def hang_up(self) -> None:
         # Nothing is said any more that would have to arrive; TLS would wait for the far end's farewell.

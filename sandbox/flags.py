@@ -29,10 +29,15 @@ PODMAN_PROCESSES = 16_384
 """Of all sessions of one machine together. Without a limit of ours, Podman asks for more than it may give."""
 
 
+def memory_bytes(spec: Spec, runtime: str) -> int:
+    """The limit of a container's memory, which is what the machine may lose to it."""
+    return spec.memory_bytes + (GVISOR_BYTES if runtime == GVISOR else 0)
+
+
 def flags(spec: Spec, owner: str, runtime: str, *, podman: bool = False) -> dict[str, Any]:
     """Arguments of ``docker.containers.create``. ``podman``: for its API, which knows fewer options."""
     gvisor = runtime == GVISOR
-    memory_bytes = spec.memory_bytes + (GVISOR_BYTES if gvisor else 0)
+    memory = memory_bytes(spec, runtime)
     ulimits = {"core": 0, "nofile": OPEN_FILES}
     if gvisor:
         ulimits["as"] = spec.memory_bytes + GVISOR_ADDRESS_BYTES
@@ -54,8 +59,8 @@ def flags(spec: Spec, owner: str, runtime: str, *, podman: bool = False) -> dict
         "security_opt": ["no-new-privileges:true"],
         "ipc_mode": "private",
         "shm_size": SHM_BYTES,
-        "mem_limit": memory_bytes,
-        "memswap_limit": memory_bytes,
+        "mem_limit": memory,
+        "memswap_limit": memory,
         "nano_cpus": int(spec.cpus * 1e9),
         "pids_limit": max(spec.pids, GVISOR_PIDS) if gvisor else spec.pids,
         "ulimits": [Ulimit(name=name, soft=limit, hard=limit) for name, limit in ulimits.items()],

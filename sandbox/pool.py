@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from sandbox import Sandbox, SandboxFull, SandboxUnavailable, Session, Spec
 
@@ -22,6 +23,14 @@ RETRY_AFTER_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
+class Driver(Sandbox, Protocol):
+    """A sandbox that can be pooled."""
+
+    def taken_bytes(self, spec: Spec) -> int:
+        """The most that a session of this size can take of its machine's memory."""
+        ...
+
+
 class WarmPool:
     """``warm``: how many sessions of which size are kept ready. ``memory_bytes``: of all sessions, by their limits.
 
@@ -29,7 +38,7 @@ class WarmPool:
     The pool begins to fill with ``sweep``.
     """
 
-    def __init__(self, sandbox: Sandbox, warm: Mapping[Spec, int], memory_bytes: int) -> None:
+    def __init__(self, sandbox: Driver, warm: Mapping[Spec, int], memory_bytes: int) -> None:
         self.name = sandbox.name
         self._sandbox = sandbox
         self._warm = warm
@@ -99,7 +108,7 @@ class WarmPool:
         """Memory of all sessions, those that are about to start included."""
         self._made = [(spec, session) for spec, session in self._made if session.alive]
         specs = [*self._reserved, *(spec for spec, _ in self._made)]
-        return sum(spec.memory_bytes for spec in specs)
+        return sum(map(self._sandbox.taken_bytes, specs))
 
     async def _make_room(self) -> None:
         """Ends a warm session, or waits for one that is being started. Raises ``SandboxFull`` when there is none."""
@@ -151,7 +160,8 @@ class WarmPool:
             return None
         warm = [*self._filling, *(spec for spec, _ in self._idle)]
         for spec, count in self._warm.items():
-            if warm.count(spec) < count and self.promised_bytes + spec.memory_bytes <= self._memory_bytes:
+            room = self._memory_bytes - self.promised_bytes
+            if warm.count(spec) < count and self._sandbox.taken_bytes(spec) <= room:
                 return spec
         return None
 

@@ -18,6 +18,7 @@ from sandbox import (
     FileRefused,
     Network,
     SandboxError,
+    SandboxUnavailable,
     SessionClosed,
     Spec,
     replies,
@@ -57,6 +58,10 @@ class Stream(Protocol):
         """
         ...
 
+    async def ending(self) -> str:
+        """How the worker ended, and what it complained of, as far as that can be told; for after its last byte."""
+        ...
+
     async def close(self) -> None:
         """Ends the worker and all that runs beside it."""
         ...
@@ -84,6 +89,7 @@ class StreamSession:
         self._cpu_seconds_before = 0.0
         self._egress: Egress | None = None
         self._reply = self._expect()
+        self._fault = ""
         self._reader = asyncio.create_task(self._read(), name=f"sandbox {id}")
 
     @property
@@ -91,10 +97,27 @@ class StreamSession:
         return not self._reader.done()
 
     async def ready(self) -> None:
-        """Waits for a new worker's first frame. Raises ``SessionClosed``."""
-        await self._answer(self._reply, READY_SECONDS)
+        """Waits for a new worker's first frame. Where none comes, closes the session and raises ``SandboxUnavailable``
+        with the reason."""
+        try:
+            await self._begin()
+        except BaseException:
+            await self.close()
+            raise
         with contextlib.suppress(OSError):
             self._cpu_seconds_before = await self._stream.cpu_seconds()
+
+    async def _begin(self) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._reply.done
+        except TimeoutError:
+            reason = f"it did not answer in {READY_SECONDS:g} s"
+        except SessionClosed:
+            reason = self._fault or await self._stream.ending()
+        else:
+            return
+        raise SandboxUnavailable(f"The sandbox did not start: {reason}")
 
     async def open_network(self, network: Network) -> None:
         async with self._turn:
@@ -213,8 +236,10 @@ class StreamSession:
                         self._carry(frame)
                     else:
                         self._take(self._reply, frame)
-        except (FrameError, OSError):
-            pass
+        except FrameError as error:
+            self._fault = f"it broke its protocol: {error}"
+        except OSError as error:
+            self._fault = f"its connection broke: {error}"
         finally:
             if self._egress is not None:
                 self._egress.cancel()
@@ -236,6 +261,12 @@ class StreamSession:
             reply.done.set_result(frame)
         else:
             reply.frames.append(frame)
+
+
+def told(how: str, complaint: bytes) -> str:
+    """How a worker ended and the end of what it said on stderr, in one line."""
+    said = " ".join(complaint[-2000:].decode("utf-8", "replace").split())
+    return f"{how}: {said}" if said else how
 
 
 def _check(name: str) -> None:

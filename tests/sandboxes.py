@@ -129,6 +129,8 @@ class FakeSession:
 
 class FakeSandbox:
     name = "fake"
+    overhead = 0
+    """What a session takes of its machine beyond its size."""
 
     def __init__(self, cell: Cell = nothing) -> None:
         self.sessions: list[FakeSession] = []
@@ -146,6 +148,9 @@ class FakeSandbox:
 
     async def probe(self) -> str:
         return "fake"
+
+    def taken_bytes(self, spec: Spec) -> int:
+        return spec.memory_bytes + self.overhead
 
     async def aclose(self) -> None:
         pass

@@ -29,6 +29,7 @@ from traitlets import Type
 from traitlets.config import Config
 
 from sandbox.frames import MAX_BLOB_BYTES, Frame, Parser, encode
+from sandbox.worker import plain
 
 MIME_TYPES = (
     "text/plain",
@@ -212,6 +213,8 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     streams: Streams
 
     def show(self, data: dict[str, Any], *, result: bool) -> None:
+        if (text := plain.text(data)) is not None:
+            data = {**data, "text/plain": text}
         parts = [(mime, _bytes(mime, data[mime])) for mime in MIME_TYPES if mime in data]
         total, kept = 0, []
         for mime, part in parts:

@@ -43,10 +43,12 @@ async def run(
     *,
     previous: str | None = None,
     began: Callable[[], None] = lambda: None,
+    **options: Any,
 ) -> Response:
-    """The response to ``code``, made by a stream; ``began`` is called when the code begins to run."""
+    """The response to ``code``, made by a stream; ``began`` is called when the code begins to run.
+    ``options`` are those of the request."""
     tools: Any = [{"type": "code_interpreter", "container": container}]
-    options: Any = {"previous_response_id": previous} if previous else {}
+    options |= {"previous_response_id": previous} if previous else {}
     async with client.responses.stream(model="fake", input=code, tools=tools, **options) as stream:
         async for event in stream:
             if event.type == "response.code_interpreter_call.interpreting":

@@ -94,6 +94,8 @@ async def test_what_is_displayed_comes_with_its_kinds(session: Session) -> None:
     assert isinstance(frame, Display) and frame.result and {"text/plain", "text/html"} == set(frame.data)
     shown = await run(session, "from IPython.display import SVG, display\ndisplay(SVG('<svg xmlns=\"x\"></svg>'))")
     (svg,) = shown.outputs
+    page = await run(session, "from IPython.display import HTML\nHTML('<table><tr><td>a<td>1<tr><td>b<td>2</table>')")
+    assert value(page) == "a | 1\nb | 2"
     assert isinstance(svg, Display) and not svg.result and svg.data["image/svg+xml"].startswith(b"<svg")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 import docker
@@ -13,7 +14,7 @@ from sandboxes import SMALL, run, until, value
 
 from sandbox import SandboxError, SandboxUnavailable, SessionClosed
 from sandbox.docker import DockerSandbox
-from sandbox.flags import INODES, LABEL
+from sandbox.flags import INODES, LABEL, flags
 
 pytestmark = pytest.mark.docker
 
@@ -72,6 +73,26 @@ async def test_an_engine_elsewhere_is_asked_for_processor_time(
     await session.close()
     with pytest.raises(SandboxError, match="cannot be told"):
         await session.cpu_seconds()
+    await driver.aclose()
+
+
+@pytest.mark.parametrize(
+    ("command", "memory_bytes", "reason"),
+    [
+        ("echo broken >&2; exit 3", SMALL.memory_bytes, "exit code 3: broken"),
+        ("exec python -c 'x = bytearray(2**28)'", 64 * 2**20, "exit code 137, out of memory"),
+    ],
+    ids=["it exits", "it needs more memory"],
+)
+async def test_why_a_container_did_not_start_is_said(
+    image: str, owner: str, command: str, memory_bytes: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = {"entrypoint": ["sh", "-c", command]}
+    monkeypatch.setattr("sandbox.docker.flags", lambda *args, **options: flags(*args, **options) | usual)
+    driver = DockerSandbox(image, owner, "runc")
+    with pytest.raises(SandboxUnavailable, match=f"^The sandbox did not start: {reason}$"):
+        await driver.create(replace(SMALL, memory_bytes=memory_bytes))
+    await until(lambda: not containers(owner))
     await driver.aclose()
 
 

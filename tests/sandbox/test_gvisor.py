@@ -14,6 +14,7 @@ from sandboxes import SMALL, run, value
 from sandbox import SandboxUnavailable, Session, selftest
 from sandbox.docker import DockerSandbox
 from sandbox.engine import Address
+from sandbox.flags import GVISOR_BYTES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -37,10 +38,16 @@ async def test_it_is_chosen_where_it_is_offered_and_its_boundaries_hold(driver: 
     assert "runtime runsc" in await driver.probe()
 
 
+async def test_the_memory_of_its_own_kernel_counts(driver: DockerSandbox) -> None:
+    await driver.probe()
+    assert driver.taken_bytes(SMALL) == SMALL.memory_bytes + GVISOR_BYTES
+
+
 async def test_it_is_not_chosen_where_a_boundary_is_open(
     image: str, gvisor: SecondEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(selftest, "_INSIDE", 'print(\'{{"rights": false, "number of processes": true}}\')#{port}')
+    monkeypatch.setattr(selftest, "_passed", set())
     driver = DockerSandbox(image, "test-gvisor", None, Address(gvisor.url))
     with caplog.at_level(logging.WARNING):
         line = await driver.probe()

@@ -139,6 +139,20 @@ async def test_a_full_pool_says_when_to_come_again(new_pool: NewPool, sandbox: G
     assert (await pool.create(SMALL)).alive
 
 
+async def test_what_sessions_take_beyond_their_size_counts(new_pool: NewPool, sandbox: Gated) -> None:
+    sandbox.overhead = SMALL.memory_bytes // 2
+    pool = new_pool(sandbox, {SMALL: 3}, sessions=3)
+    await pool.sweep()
+    await until(lambda: len(sandbox.sessions) == 2)
+    assert pool.promised_bytes == 3 * SMALL.memory_bytes
+    await asyncio.sleep(0.01)
+    assert len(sandbox.sessions) == 2
+    taken = [await pool.create(SMALL) for _ in range(2)]
+    with pytest.raises(SandboxFull):
+        await pool.create(SMALL)
+    assert sandbox.living == taken
+
+
 async def test_warm_sessions_make_room_for_those_that_are_asked_for(new_pool: NewPool, sandbox: Gated) -> None:
     pool = new_pool(sandbox, {SMALL: 2}, sessions=3)
     await pool.sweep()

@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandboxes import until
 
-from sandbox import CODE_LIMIT_BYTES, Display, FileRefused, SandboxError, SessionClosed, Spec, Text, Traceback
+from sandbox import (
+    CODE_LIMIT_BYTES,
+    Display,
+    FileRefused,
+    SandboxError,
+    SandboxUnavailable,
+    SessionClosed,
+    Spec,
+    Text,
+    Traceback,
+)
 from sandbox.frames import Frame, Parser, encode
 from sandbox.session import REPLY_BYTES, StreamSession
 
@@ -49,6 +59,9 @@ class FarEnd:
 
     async def cpu_seconds(self) -> float:
         raise OSError
+
+    async def ending(self) -> str:
+        return "exit code 3: no disk"
 
     async def close(self) -> None:
         self.closed = True
@@ -145,6 +158,27 @@ async def test_the_end_of_the_worker_in_a_cell_is_told(open_session: Open) -> No
     with pytest.raises(SessionClosed):
         await session.execute("code", 1)
     assert not session.alive
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"", "exit code 3: no disk"),
+        (b"Traceback (most recent call last):\n", "it broke its protocol: "),
+        (None, "it did not answer in 0.05 s"),
+    ],
+    ids=["it ends", "it says nonsense", "it says nothing"],
+)
+async def test_a_worker_that_does_not_begin_is_closed_and_why_is_said(
+    open_session: Open, said: bytes | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.session.READY_SECONDS", 0.05 if said is None else 60)
+    session, far_end = open_session(saying())
+    if said is not None:
+        far_end.say(said)
+    with pytest.raises(SandboxUnavailable, match=f"^The sandbox did not start: {reason}"):
+        await session.ready()
+    assert far_end.closed and not session.alive
 
 
 async def test_a_worker_that_does_not_answer_is_ended(open_session: Open) -> None:

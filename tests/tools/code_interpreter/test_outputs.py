@@ -35,6 +35,13 @@ def test_images_stand_between_the_logs_around_them() -> None:
     assert as_text(outputs, 1000) == "a\n42\n[image shown to the user]\nb\nValueError"
 
 
+def test_a_drawing_is_an_image_where_there_is_no_better_one() -> None:
+    drawing = {"text/plain": b"<SVG object>", "image/svg+xml": b"<svg/>"}
+    result = CellResult("ok", [Display(drawing, True), Display(drawing | {"image/png": PNG}, True)], False, [])
+    assert list(images(result)) == [("image/svg+xml", b"<svg/>"), ("image/png", PNG)]
+    assert of_result(result, 60, ["a", "b"]) == [ImageOutput(url="a"), ImageOutput(url="b")]
+
+
 @pytest.mark.parametrize(
     ("status", "restarted", "said"),
     [

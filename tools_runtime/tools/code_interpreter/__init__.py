@@ -204,7 +204,7 @@ class _Call(HostedCall):
         for media_type, data in outputs.images(executed.result):
             file = None
             if self._settings.public_url is not None:
-                file = await self._containers.transfer.keep_image(self._container, media_type.partition("/")[2], data)
+                file = await self._containers.transfer.keep_image(self._container, outputs.EXTENSIONS[media_type], data)
             if file is None:
                 urls.append(outputs.data_url(media_type, data))
             else:

@@ -9,7 +9,7 @@ from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
 from sandbox.engine import Address
 from sandbox.hosts import Host, Hosts
-from sandbox.pool import WarmPool
+from sandbox.pool import Driver, WarmPool
 from tools_runtime.settings import Settings
 
 
@@ -64,7 +64,7 @@ def _bubblewrap(settings: Settings, owner: str) -> Sandbox:
     return _pool(settings, BubblewrapSandbox(settings.sandbox_rootfs, owner))
 
 
-def _pool(settings: Settings, driver: Sandbox) -> WarmPool:
+def _pool(settings: Settings, driver: Driver) -> WarmPool:
     usual = Spec(
         settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
     )

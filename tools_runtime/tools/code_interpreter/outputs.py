@@ -12,7 +12,8 @@ from tools_runtime.stores import StoredContainerFile
 
 IMAGE_SHOWN = "[image shown to the user]"
 
-_IMAGE_TYPES = ("image/png", "image/jpeg")
+EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg", "image/svg+xml": "svg"}
+"""Of the images that are shown as such, the best first."""
 _MAX_FILES = 20
 _GAP_CHARS = 60
 _NO_BRACKETS = str.maketrans("[]", "()")
@@ -55,7 +56,7 @@ def data_url(media_type: str, data: bytes) -> str:
 
 
 def _image(output: Display) -> str | None:
-    return next((media_type for media_type in _IMAGE_TYPES if media_type in output.data), None)
+    return next((media_type for media_type in EXTENSIONS if media_type in output.data), None)
 
 
 def _log(outputs: list[CodeOutput], text: str, *, own_line: bool = False) -> None:
