@@ -13,7 +13,7 @@ run: setup sandbox
 	@exec $(bin)/tools-runtime serve
 
 test: setup-dev sandbox
-	$(bin)/pytest -n 2 --dist loadfile
+	$(bin)/pytest -n 2 --dist loadfile --reruns 1 -rR  # docs/decisions/0023-a-failure-is-tried-again.md
 
 campaign: setup-dev sandbox
 	$(bin)/pytest -m campaign --timeout 0 --campaign-seconds $(or $(SECONDS),120) $(if $(SEED),--campaign-seed $(SEED))
