@@ -15,7 +15,7 @@ from tools_runtime.api.auth import Owner
 from tools_runtime.api.hangup import unless_hung_up
 from tools_runtime.api.validation import parse_object, read_body
 from tools_runtime.errors import ApiError
-from tools_runtime.upstreams.http import Reply
+from tools_runtime.upstreams.replies import Reply
 from tools_runtime.upstreams.router import Router
 
 _PATH = "/chat/completions"

@@ -25,7 +25,8 @@ from tools_runtime.upstreams import (
 )
 from tools_runtime.upstreams.chat_request import chat_body
 from tools_runtime.upstreams.forced_tools import SchemaCall, forced_functions
-from tools_runtime.upstreams.http import ModelServer, Reply
+from tools_runtime.upstreams.http import ModelServer
+from tools_runtime.upstreams.replies import Reply
 
 FinishReason = Literal["stop", "length", "content_filter"]
 

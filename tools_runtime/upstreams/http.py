@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import io
 import logging
-import re
 from collections.abc import AsyncGenerator, Callable, Container, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -24,25 +21,21 @@ from yarl import URL
 
 from tools_runtime.settings import Settings, UpstreamSettings
 from tools_runtime.upstreams import CONTEXT_OVERFLOW, UpstreamError
-from tools_runtime.upstreams.sse import EventParser, EventTooLarge
+from tools_runtime.upstreams.refusals import blamed_status, error_fields, is_overflow, may_pass, retry_after, text
+from tools_runtime.upstreams.replies import MAX_BODY_BYTES, EventStream, Reply, read_up_to
+from tools_runtime.upstreams.sse import EventTooLarge
 
 log = logging.getLogger(__name__)
 
-_MAX_BODY_BYTES = 16 * 2**20
-"""Of one event or one JSON body. The last event of a Responses stream repeats the whole response."""
 _MAX_ERROR_BYTES = 64 * 2**10
 _MAX_MESSAGE_CHARS = 2000
 _MAX_RETRY_AFTER_SECONDS = 30
 """A server that asks for more patience than this is believed, but not waited for."""
-_DRAIN_SECONDS = 0.25
-"""How long a finished stream may take to end, so that its connection can serve the next request."""
 _AIOHTTP_LARGE_BYTES = 2**20
 """aiohttp wants larger bodies than this as a file, so as to write them piece by piece."""
 
 
 _Explained = Callable[[], AbstractContextManager[None]]
-
-_OVERFLOW_WORDS = re.compile(r"(maximum|model's|available) context (length|window|size)", re.IGNORECASE)
 
 
 class Transient(UpstreamError):
@@ -99,7 +92,7 @@ class ModelServer:
                 self._client().get(self._target(path), allow_redirects=False) as response,
             ):
                 await self._check(response)
-                return self._json(await _read_up_to(response, _MAX_BODY_BYTES))
+                return self._json(await read_up_to(response, MAX_BODY_BYTES))
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         """The JSON that the server answers a POST with. No retries. Raises ``UpstreamError``."""
@@ -107,7 +100,7 @@ class ModelServer:
             async with asyncio.timeout(self._settings.upstream_idle_seconds):
                 response = await self._post(path, orjson.dumps(body))
                 try:
-                    return self._json(await _read_up_to(response, _MAX_BODY_BYTES))
+                    return self._json(await read_up_to(response, MAX_BODY_BYTES))
                 finally:
                     response.release()
 
@@ -136,13 +129,13 @@ class ModelServer:
         ``status`` is that of the HTTP reply. Inside a stream there is none: the error's own fields have to tell whether
         the request is to blame.
         """
-        fields = _error_fields(body)
-        code, type_, param = (_text(fields.get(name)) for name in ("code", "type", "param"))
-        status = status or _blamed_status(fields.get("code"), type_)
-        message = (_text(fields.get("message")) or f"It answered with status {status}.")[:_MAX_MESSAGE_CHARS]
+        fields = error_fields(body)
+        code, type_, param = (text(fields.get(name)) for name in ("code", "type", "param"))
+        status = status or blamed_status(fields.get("code"), type_)
+        message = (text(fields.get("message")) or f"It answered with status {status}.")[:_MAX_MESSAGE_CHARS]
         if not 400 <= status < 500:
             return self.failure(f"failed: {message}", "upstream_error", kind=kind)
-        if _is_overflow(type_, message):
+        if is_overflow(type_, message):
             code = CONTEXT_OVERFLOW
         type_ = type_ or "invalid_request_error"
         return kind(self._redacted(message), status=status, type=type_, param=param, code=code)
@@ -160,7 +153,7 @@ class ModelServer:
 
     # --- one attempt -------------------------------------------------------------------------------------------------
 
-    async def _begin(self, path: str, body: bytes) -> tuple[_EventStream, list[bytes]]:
+    async def _begin(self, path: str, body: bytes) -> tuple[EventStream, list[bytes]]:
         """The open stream and its first payloads; none if it ended without any."""
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth_retrying),
@@ -174,15 +167,15 @@ class ModelServer:
                 return await self._attempt(path, body)
         raise AssertionError("tenacity returns or raises")
 
-    async def _attempt(self, path: str, body: bytes) -> tuple[_EventStream, list[bytes]]:
+    async def _attempt(self, path: str, body: bytes) -> tuple[EventStream, list[bytes]]:
         with self._explained(before_first_event=True):
             async with asyncio.timeout(self._settings.upstream_first_delta_seconds):
                 response = await self._post(path, body)
                 try:
-                    stream = _EventStream(response)
+                    stream = EventStream(response)
                     if response.content_type == "application/json":
                         # Some servers do not stream, or not when tools are there: the whole reply is one event.
-                        return stream, [await _read_up_to(response, _MAX_BODY_BYTES)]
+                        return stream, [await read_up_to(response, MAX_BODY_BYTES)]
                     return stream, await stream.read()
                 except BaseException:
                     response.release()
@@ -202,15 +195,15 @@ class ModelServer:
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status == 200:
             return
-        raw = await _read_up_to(response, _MAX_ERROR_BYTES)
+        raw = await read_up_to(response, _MAX_ERROR_BYTES)
         try:
             body = orjson.loads(raw)
         except orjson.JSONDecodeError:
             # Pages of proxies say nothing to an API's client; a line of text may.
             body = raw.decode(errors="replace").strip() if response.content_type == "text/plain" else None
-        error = self.error(body, response.status, Transient if _may_pass(response.status, raw) else UpstreamError)
+        error = self.error(body, response.status, Transient if may_pass(response.status, raw) else UpstreamError)
         if isinstance(error, Transient):
-            error.retry_after = _retry_after(response.headers.get("Retry-After"))
+            error.retry_after = retry_after(response.headers.get("Retry-After"))
         raise error
 
     # --- helpers -----------------------------------------------------------------------------------------------------
@@ -268,111 +261,6 @@ class ModelServer:
 
     def _report_retry(self, state: RetryCallState) -> None:
         log.warning("%s Trying again.", state.outcome and state.outcome.exception())
-
-
-class Reply:
-    """The body of a reply, byte for byte. ``close`` it in the end."""
-
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        idle_seconds: float,
-        explained: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._response = response
-        self._idle_seconds = idle_seconds
-        self._explained = explained
-        self.streams = response.content_type == "text/event-stream"
-        """Whether it is a stream of server-sent events."""
-
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """The body as it comes. Raises ``UpstreamError``."""
-        while True:
-            with self._explained():
-                async with asyncio.timeout(self._idle_seconds):
-                    chunk = await self._response.content.readany()
-            if not chunk:
-                return
-            yield chunk
-
-    def close(self) -> None:
-        """Gives the connection back if the body was read to its end, and cuts it if not."""
-        self._response.release()
-
-
-class _EventStream:
-    """The body of a reply, as payloads of events."""
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._parser = EventParser(_MAX_BODY_BYTES)
-
-    async def read(self) -> list[bytes]:
-        """The next payloads, at least one; none at the end."""
-        content = self._response.content
-        while chunk := await content.readany():
-            if payloads := self._parser.feed(chunk):
-                return payloads
-        return self._parser.end()
-
-    async def drain(self) -> None:
-        """Reads the little that may follow the last event, so that the connection can be used again."""
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError, ConnectionError):
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                while await self._response.content.readany():
-                    pass
-
-    def close(self) -> None:
-        """Gives the connection back if the stream was read to its end, and cuts it if not."""
-        self._response.release()
-
-
-async def _read_up_to(response: aiohttp.ClientResponse, size: int) -> bytes:
-    body = bytearray()
-    while len(body) < size and (chunk := await response.content.readany()):
-        body += chunk
-    return bytes(body[:size])
-
-
-def _error_fields(body: Any) -> dict[str, Any]:
-    """OpenAI nests the fields in ``error``, old vLLM does not, Ollama has a bare string, FastAPI says ``detail``."""
-    if isinstance(body, dict):
-        body = body.get("error") or body.get("detail") or body
-    return body if isinstance(body, dict) else {"message": body if isinstance(body, str) else None}
-
-
-def _is_overflow(type_: str | None, message: str) -> bool:
-    """Whether the prompt was too long for the model. OpenAI has a code for it, llama.cpp a type, others only words."""
-    return type_ == "exceed_context_size_error" or bool(_OVERFLOW_WORDS.search(message))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _blamed_status(code: Any, type_: str | None) -> int:
-    """The status of an error that came inside a 200. Some servers write HTTP's number as ``code``."""
-    if isinstance(code, int) and 400 <= code < 500:
-        return code
-    if "insufficient_quota" in (code, type_) or "rate_limit_exceeded" in (code, type_):
-        return 429
-    return 400 if type_ == "invalid_request_error" else 502
-
-
-def _may_pass(status: int, body: bytes) -> bool:
-    """The statuses that OpenAI's own client retries, but for a quota, which no waiting fills."""
-    return status >= 500 or (status in (408, 409, 429) and b"insufficient_quota" not in body)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, from the number of seconds or the date that the header holds (RFC 9110, 10.2.3)."""
-    if not value:
-        return None
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(value))
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    return None
 
 
 def _worth_retrying(error: BaseException) -> bool:

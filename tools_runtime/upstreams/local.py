@@ -17,7 +17,7 @@ from tools_runtime.protocol.prompt import Prompt
 from tools_runtime.settings import Settings, UpstreamSettings
 from tools_runtime.upstreams import Delta, UpstreamError
 from tools_runtime.upstreams.chat_completions import ChatCompletions
-from tools_runtime.upstreams.http import Reply
+from tools_runtime.upstreams.replies import Reply
 
 MODEL = "smollm2-135m-instruct"
 

@@ -27,7 +27,8 @@ from tools_runtime.upstreams import (
     TextDelta,
     UpstreamError,
 )
-from tools_runtime.upstreams.http import ModelServer, Reply
+from tools_runtime.upstreams.http import ModelServer
+from tools_runtime.upstreams.replies import Reply
 from tools_runtime.upstreams.responses_request import responses_body
 
 _COUNTED = ("model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text")
