@@ -13,8 +13,10 @@ def nginx(folder: Path, port: int, sites: Mapping[str, Path]) -> str:
     temporary = "\n".join(
         f"  {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
+    leave = "location = /leave { return 302 $arg_to; }"
     hosts = "\n".join(
-        f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {path}; }}" for host, path in sites.items()
+        f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {path}; {leave} }}"
+        for host, path in sites.items()
     )
     folders = " ".join(f"location /{host}/ {{ alias {path}/; }}" for host, path in sites.items())
     return f"""\

@@ -40,34 +40,35 @@ def test_everything_that_openais_clients_write_is_taken() -> None:
     assert tool(**options).user_location.type == "approximate"
 
 
-@pytest.mark.parametrize(
-    ("options", "param"),
-    [
-        ({"search_context_size": "vast"}, "search_context_size"),
-        ({"search_context_size": 3}, "search_context_size"),
-        ({"return_token_budget": "more"}, "return_token_budget"),
-        ({"return_token_budget": 5000}, "return_token_budget"),
-        ({"external_web_access": "yes"}, "external_web_access"),
-        ({"search_content_types": ["video"]}, "search_content_types[0]"),
-        ({"search_content_types": "text"}, "search_content_types"),
-        ({"image_settings": {"max_results": 0}}, "image_settings.max_results"),
-        ({"image_settings": {"size": 1}}, "image_settings.size"),
-        ({"filters": []}, "filters"),
-        ({"filters": {"allowed_domains": "a.test"}}, "filters.allowed_domains"),
-        ({"filters": {"allowed_domains": ["a.test", 7]}}, "filters.allowed_domains[1]"),
-        ({"filters": {"allowed_domains": ["a.test"] * 101}}, "filters.allowed_domains"),
-        ({"filters": {"blocked_domains": ["a.test"] * 101}}, "filters.blocked_domains"),
-        ({"filters": {"excluded_domains": []}}, "filters.excluded_domains"),
-        ({"user_location": "Paris"}, "user_location"),
-        ({"user_location": {"type": "exact"}}, "user_location.type"),
-        ({"user_location": {"type": "approximate", "country": 1}}, "user_location.country"),
-        ({"user_location": {"type": "approximate", "street": "x"}}, "user_location.street"),
-        ({"type": OLD[0], "filters": {}}, "filters"),
-        ({"type": OLD[1], "external_web_access": True}, "external_web_access"),
-        ({"type": OLD[1], "search_context_size": "vast"}, "search_context_size"),
-        ({"domains": []}, "domains"),
-    ],
-)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"search_context_size": "vast"}, "search_context_size"),
+    ({"search_context_size": 3}, "search_context_size"),
+    ({"return_token_budget": "more"}, "return_token_budget"),
+    ({"return_token_budget": 5000}, "return_token_budget"),
+    ({"external_web_access": "yes"}, "external_web_access"),
+    ({"search_content_types": ["video"]}, "search_content_types[0]"),
+    ({"search_content_types": "text"}, "search_content_types"),
+    ({"image_settings": {"max_results": 0}}, "image_settings.max_results"),
+    ({"image_settings": {"size": 1}}, "image_settings.size"),
+    ({"filters": []}, "filters"),
+    ({"filters": {"allowed_domains": "a.test"}}, "filters.allowed_domains"),
+    ({"filters": {"allowed_domains": ["a.test", 7]}}, "filters.allowed_domains[1]"),
+    ({"filters": {"allowed_domains": ["a.test"] * 101}}, "filters.allowed_domains"),
+    ({"filters": {"blocked_domains": ["a.test"] * 101}}, "filters.blocked_domains"),
+    ({"filters": {"excluded_domains": []}}, "filters.excluded_domains"),
+    ({"user_location": "Paris"}, "user_location"),
+    ({"user_location": {"type": "exact"}}, "user_location.type"),
+    ({"user_location": {"type": "approximate", "country": 1}}, "user_location.country"),
+    ({"user_location": {"type": "approximate", "street": "x"}}, "user_location.street"),
+    ({"type": OLD[0], "filters": {}}, "filters"),
+    ({"type": OLD[1], "external_web_access": True}, "external_web_access"),
+    ({"type": OLD[1], "search_context_size": "vast"}, "search_context_size"),
+    ({"domains": []}, "domains"),
+]
+"""Options, and the parameter that is wrong in them."""
+
+
+@pytest.mark.parametrize(("options", "param"), WRONG)
 def test_a_wrong_value_is_refused_by_name(options: dict[str, Any], param: str) -> None:
     with pytest.raises(ApiError) as raised:
         tool(**options)
