@@ -12,7 +12,7 @@ from tools_runtime.api.document import json_body
 from tools_runtime.api.listing import Listing, includes, page_body
 from tools_runtime.api.validation import parse, read_body
 from tools_runtime.engine.archive import stored
-from tools_runtime.engine.prepare import complete
+from tools_runtime.engine.request_items import complete
 from tools_runtime.engine.view import View
 from tools_runtime.errors import ApiError, not_found
 from tools_runtime.protocol.base import StrictWire

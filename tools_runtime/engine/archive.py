@@ -17,7 +17,7 @@ from tools_runtime.stores.responses import ResponseStore
 
 
 class StoredHistory:
-    """``prepare.History`` and ``run.Archive`` over the stores."""
+    """``request_items.History`` and ``run.Archive`` over the stores."""
 
     def __init__(self, responses: ResponseStore, conversations: ConversationStore, leases: Leases) -> None:
         self.responses = responses

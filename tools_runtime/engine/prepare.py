@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -15,22 +15,16 @@ from tools_runtime.engine.client_tools import Names
 from tools_runtime.engine.compaction import Compactor
 from tools_runtime.engine.content import ContentLoader
 from tools_runtime.engine.echo import first_response
-from tools_runtime.engine.foreign import is_call, tools_in
+from tools_runtime.engine.foreign import tools_in
 from tools_runtime.engine.log import EventLog
-from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls, content_parts
+from tools_runtime.engine.prompt import PromptBuilder, Reader, check_calls
 from tools_runtime.engine.recent import Recent
+from tools_runtime.engine.request_items import History, RequestItems, without_cut_off
 from tools_runtime.engine.toolbox import ForeignRule, Given, Resolver, Toolbox
-from tools_runtime.errors import ApiError, not_found
-from tools_runtime.protocol.codec import load_item, read_tool
+from tools_runtime.errors import ApiError
+from tools_runtime.protocol.codec import read_tool
 from tools_runtime.protocol.foreign_items import CompactionTrigger
-from tools_runtime.protocol.items import (
-    CustomToolCallOutput,
-    FunctionCallOutput,
-    HostedItem,
-    Item,
-    ItemReference,
-    Message,
-)
+from tools_runtime.protocol.items import Item
 from tools_runtime.protocol.mcp_items import McpApprovalRequest
 from tools_runtime.protocol.prompt import Choice, Function, Prompt, PromptItem
 from tools_runtime.protocol.request import CreateResponse
@@ -42,32 +36,6 @@ from tools_runtime.upstreams import Upstream
 logger = logging.getLogger(__name__)
 
 _UNSUPPORTED = ("prompt", "moderation", "audio")
-_PREFIXES = {
-    "message": "msg",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "custom_tool_call": "ctc",
-    "custom_tool_call_output": "ctco",
-    "shell_call": "sh",
-    "shell_call_output": "sho",
-    "apply_patch_call": "apc",
-    "apply_patch_call_output": "apco",
-    "tool_search_call": "tsc",
-    "tool_search_output": "tso",
-    "reasoning": "rs",
-    "compaction": "cmp",
-    "mcp_approval_response": "mcprr",
-}
-
-
-class History(Protocol):
-    """The stored conversations and responses that a request may go on from; items are JSON, oldest first."""
-
-    async def response_items(self, owner: str, response_id: str) -> Sequence[bytes] | None: ...
-
-    async def conversation_items(self, owner: str, conversation_id: str) -> Sequence[bytes] | None: ...
-
-    async def item(self, owner: str, item_id: str) -> bytes | None: ...
 
 
 class Upstreams(Protocol):
@@ -159,7 +127,7 @@ class Preparer:
         compactor: Compactor,
         rules: Rules | None = None,
     ) -> None:
-        self._history = history
+        self._request_items = RequestItems(history)
         self._upstreams = upstreams
         self._tools = tools
         self._loader = loader
@@ -181,8 +149,8 @@ class Preparer:
         _refuse_unsupported(request)
         self._judge_unknown(request)
         remembered = recent.find(request.previous_response_id or "") if recent else None
-        old = _without_cut_off(remembered.items if remembered else await self._old_items(request, owner))
-        new = await self._new_items(request, owner) if ticket.input is None else list(ticket.input)
+        old = without_cut_off(remembered.items if remembered else await self._request_items.old(request, owner))
+        new = await self._request_items.new(request, owner) if ticket.input is None else list(ticket.input)
         check_calls([*old, *new])
         upstream, model = await self._upstreams.pick(request.model)
         given = _given(request, old, new, upstream.takes)
@@ -226,51 +194,6 @@ class Preparer:
             if self._rules.unknown_parameters == "refuse":
                 raise ApiError(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
             logger.info("parameters that are not known here: %.200s", ", ".join(request.unknown()))
-
-    async def _old_items(self, request: CreateResponse, owner: str) -> Sequence[Item]:
-        stored: Sequence[bytes] | None = ()
-        if request.previous_response_id is not None:
-            stored = await self._history.response_items(owner, request.previous_response_id)
-            if stored is None:
-                raise ApiError(
-                    f"Previous response with id '{request.previous_response_id}' not found.",
-                    param="previous_response_id",
-                    code="previous_response_not_found",
-                )
-        elif request.conversation_id is not None:
-            stored = await self._history.conversation_items(owner, request.conversation_id)
-            if stored is None:
-                raise not_found("conversation", request.conversation_id, param="conversation")
-        return [load_item(data) for data in stored or ()]
-
-    async def _new_items(self, request: CreateResponse, owner: str) -> list[Item]:
-        if isinstance(request.input, str):
-            return [complete(Message(role="user", content=request.input))]
-        items: list[Item] = []
-        for index, item in enumerate(request.input):
-            if isinstance(item, ItemReference):
-                stored = await self._history.item(owner, item.id)
-                if stored is None:
-                    raise not_found("item", item.id, param=f"input[{index}].id")
-                items.append(load_item(stored))
-            elif isinstance(item, CompactionTrigger):
-                if index != len(request.input) - 1:
-                    message = "A compaction_trigger must be the last input item."
-                    raise ApiError(message, param=f"input[{index}]", code="invalid_value")
-            else:
-                items.append(complete(await self._whole(item, owner)))
-        return items
-
-    async def _whole(self, item: Item, owner: str) -> Item:
-        """What a client sends back of a hosted call lacks what ``include`` did not show it: the stored item has it."""
-        if not isinstance(item, HostedItem) or item.id is None:
-            return item
-        data = await self._history.item(owner, item.id)
-        stored = None if data is None else load_item(data)
-        if type(stored) is not type(item):
-            return item
-        lacking = [name for name in type(item).model_fields if getattr(item, name) is None]
-        return item.model_copy(update={name: getattr(stored, name) for name in lacking})
 
 
 def _given(
@@ -329,20 +252,3 @@ def _check_background(request: CreateResponse) -> None:
 
 def _triggers(request: CreateResponse) -> bool:
     return not isinstance(request.input, str) and any(isinstance(item, CompactionTrigger) for item in request.input)
-
-
-def _without_cut_off(items: Sequence[Item]) -> list[Item]:
-    """A call that was cut off in the middle was never made: nobody can answer it."""
-    return [item for item in items if not (is_call(item) and getattr(item, "status", None) == "incomplete")]
-
-
-def complete(item: Item) -> Item:
-    """The item as it is kept and listed: with an id and a status, and a message's text as a part."""
-    update: dict[str, Any] = {}
-    if item.id is None:
-        update["id"] = ids.new(_PREFIXES.get(item.type, "item"))
-    if isinstance(item, Message | FunctionCallOutput | CustomToolCallOutput) and item.status is None:
-        update["status"] = "completed"
-    if isinstance(item, Message):
-        update["content"] = content_parts(item)
-    return item.model_copy(update=update)
