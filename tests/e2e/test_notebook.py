@@ -89,7 +89,7 @@ async def test_what_fails_is_a_traceback(api: AsyncOpenAI, container: str, code:
             b"<svg",
         ),
         (
-            "%config InlineBackend.figure_formats = ['svg']\nimport pylab\npylab.plot([1]); pylab.show()",
+            "import pylab\n%config InlineBackend.figure_formats = ['svg']\npylab.plot([1]); pylab.show()",
             "image/svg+xml",
             b"<?xml",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from command import killable, serving
 from openai import AsyncOpenAI
 from sandboxes import until
 
-from e2e import coding
+from e2e import coding, machines
 from e2e.coding import call_of, run
-from sandbox.flags import LABEL
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -47,17 +46,6 @@ def client(url: str) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
 
 
-def machines(data: Path) -> list[str]:
-    """The containers of the server on this folder."""
-    (worker,) = [file.read_text() for file in data.glob("index/*/worker")]
-    command = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}={worker}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-
-
-def kill_machines(ids: Iterable[str]) -> None:
-    subprocess.run(["docker", "kill", *ids], capture_output=True, check=True)
-
-
 async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Path, configured: dict[str, Any]) -> None:
     data, log, began = configured["data"], tmp_path / "log", asyncio.Event()
     with killable(log, **configured) as (url, kill):
@@ -66,11 +54,11 @@ async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Pat
             id = call_of(first).container_id
             cell = asyncio.create_task(run(api, FOREVER, id, began=began.set))
             await asyncio.wait_for(began.wait(), 60)
-            await until(lambda: len(machines(data)) == 1 + WARM)
+            await until(lambda: len(machines.of(data)) == 1 + WARM)
             await asyncio.to_thread(kill)
             with pytest.raises(openai.APIError):
                 await cell
-    await until(lambda: not machines(data))
+    await until(lambda: not machines.of(data))
     with killable(log, **configured) as (url, kill):
         async with client(url) as api:
             assert (await api.containers.retrieve(id)).status == "expired"
@@ -81,7 +69,7 @@ async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Pat
                 await run(api, "1", id)
             again = await run(api, "print(open('kept.txt').read(), 'x' in globals())", previous=first.id)
             assert again.output_text == "sesame False" and call_of(again).container_id != id
-    await until(lambda: not machines(data))
+    await until(lambda: not machines.of(data))
 
 
 async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(configured: dict[str, Any]) -> None:
@@ -89,18 +77,18 @@ async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(co
     with serving(data.parent / "log", **configured) as url:
         async with client(url) as api:
             first = await run(api, "open('kept.txt', 'w').write('sesame')")
-            warm = set(machines(data))
+            warm = set(machines.of(data))
             cell = asyncio.create_task(run(api, FOREVER, previous=first.id, began=began.set))
             await asyncio.wait_for(began.wait(), 60)
-            kill_machines(warm)
+            machines.kill(warm)
             second = await cell
             assert (second.status, call_of(second).status) == ("completed", "failed")
             assert second.output_text == LOST
             third = await run(api, "print(open('kept.txt').read())", previous=second.id)
             assert third.output_text == "sesame"
-            await until(lambda: len(machines(data)) == 1 + WARM)
-            assert not warm & set(machines(data))
-    assert machines(data) == []
+            await until(lambda: len(machines.of(data)) == 1 + WARM)
+            assert not warm & set(machines.of(data))
+    assert machines.of(data) == []
 
 
 @pytest.fixture
@@ -167,12 +155,12 @@ async def test_a_crowd_on_a_full_pool_is_served_or_told_and_leaves_nothing(confi
         async with client(url) as api:
             ended = await asyncio.gather(*(_one(api, number) for number in range(CROWD)))
             assert set(ended) <= {"served", "429", "full"} and ended.count("served") >= PLACES
-            await until(lambda: len(machines(configured["data"])) <= PLACES + WARM)
+            await until(lambda: len(machines.of(configured["data"])) <= PLACES + WARM)
             # Whoever is gone holds no place: as many as there are fit in again at the same time.
             meet = "import time; time.sleep(2); print('here')"
             met = await asyncio.gather(*(run(api, meet) for _ in range(PLACES)))
             assert [response.output_text for response in met] == ["here"] * PLACES
-    assert machines(configured["data"]) == []
+    assert machines.of(configured["data"]) == []
 
 
 async def _one(api: AsyncOpenAI, number: int) -> str:

@@ -141,8 +141,11 @@ class AutoContainer(StrictWire):
 
 
 class CodeInterpreterTool(StrictWire):
+    """``allowed_callers`` has no effect: there is no caller but the model."""
+
     type: Literal["code_interpreter"]
     container: str | AutoContainer
+    allowed_callers: list[Literal["direct", "programmatic"]] | None = None
 
 
 class McpFilter(OpenWire):
