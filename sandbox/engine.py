@@ -101,7 +101,7 @@ class Engine:
     def silent(self, error: Exception) -> SandboxUnavailable:
         if self.address.url == USUAL:
             return SandboxUnavailable(NO_ENGINE)
-        return SandboxUnavailable(NO_ENGINE_AT.format(url=self.address.url, reason=str(error) or type(error).__name__))
+        return SandboxUnavailable(NO_ENGINE_AT.format(url=self.address.url, reason=_reason(error)))
 
     def close(self) -> None:
         if "_client" in self.__dict__:
@@ -153,6 +153,17 @@ class Engine:
         context = ssl.create_default_context(cafile=folder / "ca.pem")
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         return context
+
+
+def _reason(error: BaseException) -> str:
+    """What the system said. Libraries wrap it in several errors of their own, as an argument or a cause."""
+    found: list[BaseException] = [error]
+    for each in found:
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        inner = (*each.args, each.__cause__, each.__context__)
+        found += [one for one in inner if isinstance(one, BaseException) and one not in found]
+    return str(error) or type(error).__name__
 
 
 async def _upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-START_SECONDS = 60
+START_SECONDS = 240
 GVISOR = {"path": shutil.which("runsc") or "runsc", "runtimeArgs": ["--platform=ptrace", "--network=none"]}
 
 
@@ -25,6 +25,7 @@ class SecondEngine:
 
     def __init__(self, folder: Path, certificates: Path | None) -> None:
         self._folder = folder
+        self._log = folder / "log"
         self._certificates = certificates
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -33,11 +34,21 @@ class SecondEngine:
         (folder / "daemon.json").write_text(json.dumps({"runtimes": {"runsc": GVISOR}}))
 
     def start(self) -> None:
-        with (self._folder / "log").open("ab") as log:
+        """On a busy machine an engine may give up on its own parts, which it waits for some seconds; it gets another
+        try then."""
+        end = time.monotonic() + START_SECONDS
+        while not _answers(self.url):
+            if time.monotonic() > end:
+                raise RuntimeError(f"The engine did not start: {self._log.read_text()[-2000:]}")
+            if self._daemon is None or self._daemon.poll() is not None:
+                self._launch()
+            time.sleep(0.2)
+
+    def _launch(self) -> None:
+        with self._log.open("ab") as log:
             self._daemon = subprocess.Popen(
                 self._command(), stdout=log, stderr=log, pass_fds=[self._listener.fileno()], process_group=0
             )
-        _wait(self.url, self._folder / "log")
 
     def load(self, image: str) -> None:
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
@@ -48,8 +59,12 @@ class SecondEngine:
         assert self._daemon is not None
         self._daemon.kill()
         self._daemon.wait()
+        self._daemon = None
 
     def stop(self) -> None:
+        """One that was killed is started first: it ends what it has left running."""
+        if self._daemon is None:
+            self.start()
         assert self._daemon is not None
         self._daemon.terminate()
         self._daemon.wait(START_SECONDS)
@@ -97,10 +112,15 @@ def podman(image: str) -> Iterator[str]:
         ]
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
             subprocess.run([*command, "load", "--quiet"], stdin=saved.stdout, check=True, capture_output=True)
-        with (Path(name) / "log").open("wb") as log:
+        path = Path(name) / "log"
+        with path.open("wb") as log:
             service = subprocess.Popen([*command, "system", "service", "--time=0", url], stdout=log, stderr=log)
         try:
-            _wait(url, Path(name) / "log")
+            end = time.monotonic() + START_SECONDS
+            while not _answers(url):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"Podman did not start: {path.read_text()[-2000:]}")
+                time.sleep(0.2)
             yield url
         finally:
             service.terminate()
@@ -117,9 +137,5 @@ def _memory(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def _wait(url: str, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while subprocess.run(["docker", "--host", url, "info"], capture_output=True, check=False).returncode != 0:
-        if time.monotonic() > end:
-            raise RuntimeError(f"The engine did not start: {log.read_text()[-2000:]}")
-        time.sleep(0.2)
+def _answers(url: str) -> bool:
+    return subprocess.run(["docker", "--host", url, "info"], capture_output=True, check=False).returncode == 0

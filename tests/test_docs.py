@@ -9,6 +9,8 @@ from typing import Any, get_args
 import pytest
 from pydantic_core import PydanticUndefined
 
+from sandbox import Spec
+from sandbox.flags import flags
 from tools_runtime.app import create_app
 from tools_runtime.protocol.base import StrictWire
 from tools_runtime.protocol.events import AnyEvent
@@ -22,6 +24,7 @@ from tools_runtime.protocol.tools import (
 from tools_runtime.settings import PREFIX, Settings, UpstreamSettings
 
 ROOT = Path(__file__).parent.parent
+SANDBOX = (ROOT / "docs/sandbox.md").read_text()
 SETTINGS = (ROOT / "docs/settings.md").read_text()
 COMPATIBILITY = (ROOT / "docs/compatibility.md").read_text()
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -54,6 +57,17 @@ def test_each_field_of_a_model_server_is_documented_with_its_default(name: str) 
     documented, meaning = rows(SETTINGS)[name]
     assert documented == default(UpstreamSettings.model_fields[name].default)
     assert meaning
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("sandbox")])
+def test_the_sandboxs_page_names_each_of_its_settings(name: str) -> None:
+    assert f"`{PREFIX}{name.upper()}`" in SANDBOX
+
+
+@pytest.mark.parametrize("flag", flags(Spec(), "owner", "runc"))
+def test_each_flag_of_a_container_has_its_reason(flag: str) -> None:
+    (cells,) = [cells for name, cells in rows(SANDBOX).items() if flag in re.findall(r"\w+", name) and len(cells) == 2]
+    assert all(cells)
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
