@@ -50,6 +50,23 @@ def value(result: CellResult) -> str:
     return display.data["text/plain"].decode()
 
 
+async def spend(session: Session, seconds: float = 1.5) -> tuple[float, float]:
+    """Has a cell compute for ``seconds`` of processor time, half of them in a process that it starts. Returns what the
+    system inside says that it was, and what the session is said to have used."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "def used(*whose): return sum(sum(resource.getrusage(who)[:2]) for who in whose)\n"
+        "both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN; began = used(*both)\n"
+        "while used(both[0]) < began + {half}: pass\n"
+        "work = 'import time\\nwhile time.process_time() < %r: pass' % {half}\n"
+        "subprocess.run([sys.executable, '-c', work], check=True)\n"
+        "used(*both) - began"
+    )
+    before = await session.cpu_seconds()
+    used = float(value(await run(session, code.format(half=seconds / 2), 120)))
+    return used, await session.cpu_seconds() - before
+
+
 async def settle(session: Session) -> None:
     """Waits until the machine has forgotten the processes of the last cell: a killed one counts a little longer."""
     code = (

@@ -14,7 +14,7 @@ from sandboxes import SMALL, run, value
 from sandbox import SandboxUnavailable, Session, selftest
 from sandbox.docker import DockerSandbox
 from sandbox.engine import Address
-from sandbox.flags import GVISOR_BYTES
+from sandbox.flags import GVISOR, GVISOR_BYTES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -41,6 +41,26 @@ async def test_it_is_chosen_where_it_is_offered_and_its_boundaries_hold(driver: 
 async def test_the_memory_of_its_own_kernel_counts(driver: DockerSandbox) -> None:
     await driver.probe()
     assert driver.taken_bytes(SMALL) == SMALL.memory_bytes + GVISOR_BYTES
+
+
+async def test_processor_time_is_what_the_same_work_takes_elsewhere(
+    image: str, gvisor: SecondEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside, it cannot be read: there, time that is waited counts too."""
+    counted = {}
+    for runtime in ("runc", GVISOR):
+        driver = DockerSandbox(image, "test-gvisor", runtime, Address(gvisor.url))
+        session = await driver.create(SMALL)
+        await run(session, "total = 0\nfor number in range(30_000_000): total += number", 120)
+        counted[runtime] = await session.cpu_seconds()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("sandbox.cgroups.accounting", lambda pid, id: None)
+            assert await session.cpu_seconds() == pytest.approx(counted[runtime], abs=0.2)
+        await run(session, "import time; time.sleep(2)")
+        assert await session.cpu_seconds() < counted[runtime] + 0.5
+        await session.close()
+        await driver.aclose()
+    assert 0.5 < counted[GVISOR] / counted["runc"] < 2.5, counted
 
 
 async def test_it_is_not_chosen_where_a_boundary_is_open(

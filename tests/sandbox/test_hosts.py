@@ -12,7 +12,7 @@ from pathlib import Path
 import certificates
 import pytest
 from engines import SecondEngine, engine
-from sandboxes import SMALL, FakeSandbox, FakeSession, run, until, value
+from sandboxes import SMALL, FakeSandbox, FakeSession, run, spend, until, value
 
 from sandbox import SandboxFull, SandboxUnavailable, SessionClosed, Spec, hosts
 from sandbox.docker import DockerSandbox
@@ -145,6 +145,19 @@ async def test_sessions_run_through_tls(image: str, owner: str, second: Second) 
     assert (await session.execute("while True: pass", 0.5)).status == "interrupted"
     await session.close()
     assert await driver.sweep() == 0
+    await driver.aclose()
+
+
+@pytest.mark.docker
+async def test_processor_time_is_told_through_tls(
+    image: str, owner: str, second: Second, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.cgroups.accounting", lambda pid, id: None)  # as if the machine were another
+    driver = second.driver(image, owner)
+    session = await driver.create(SMALL)
+    used, counted = await spend(session)
+    assert 1.5 <= used <= counted + 0.02 and counted <= 1.1 * used + 0.2
+    await session.close()
     await driver.aclose()
 
 

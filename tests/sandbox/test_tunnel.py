@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandboxes import SMALL, run, value
+from sandboxes import SMALL, run, spend, value
 
 from sandbox import SandboxUnavailable, SessionClosed
 from sandbox.docker import DockerSandbox
@@ -58,6 +58,19 @@ async def test_sessions_run_through_ssh(image: str, owner: str, host: str) -> No
     assert value(await run(session, "1 + 1")) == "2"
     await session.close()
     assert await driver.sweep() == 0
+    await driver.aclose()
+
+
+async def test_processor_time_is_told_through_ssh(
+    image: str, owner: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.cgroups.accounting", lambda pid, id: None)  # as if the machine were another
+    driver = DockerSandbox(image, owner, "runc", Address(f"ssh://{host}"))
+    await ready(driver)
+    session = await driver.create(SMALL)
+    used, counted = await spend(session)
+    assert 1.5 <= used <= counted + 0.02 and counted <= 1.1 * used + 0.2
+    await session.close()
     await driver.aclose()
 
 
