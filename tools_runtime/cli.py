@@ -12,8 +12,9 @@ import os
 import signal
 import tempfile
 import threading
+from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 import uvicorn
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tools_runtime import __version__, doctor
+from tools_runtime.api.connection import Connection
 from tools_runtime.app import create_app
 from tools_runtime.settings import PREFIX, Settings
 from tools_runtime.stores.database import Database
@@ -77,7 +79,8 @@ def _run(settings: Settings, workers: int) -> None:
         log_config=None,
         server_header=False,
         ws_max_size=settings.max_request_bytes,
-        ws_ping_timeout=settings.websocket_stall_seconds,
+        ws_ping_timeout=settings.stall_seconds,
+        http=cast("type[asyncio.Protocol]", partial(Connection, settings.stall_seconds)),
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
 

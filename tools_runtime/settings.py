@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     """Of this server's own loggers; those of libraries say warnings and errors only."""
     max_request_bytes: int = 64 * 2**20
     """Of a JSON body. File uploads have ``max_file_bytes``."""
+    stall_seconds: float = Field(default=120, ge=1)
+    """For which a client that does not read is waited for; then its connection is closed."""
+    unread_bytes: int = Field(default=16 * 2**20, ge=2**16)
+    """Of the events of one response that its client has not read; the model is held up while there are more."""
     websocket_seconds: float = Field(default=3600, gt=0)
     """For one WebSocket connection; OpenAI's limit."""
     websocket_running: int = Field(default=16, ge=1)
@@ -72,8 +76,6 @@ class Settings(BaseSettings):
     """Different ``stream_id``s of one connection; OpenAI's limit."""
     websocket_waiting: int = Field(default=64, ge=1)
     """Requests of one connection that wait for their turn."""
-    websocket_stall_seconds: float = Field(default=120, gt=0)
-    """For which a client that does not read is waited for; then its connection is closed."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of web pages (``https://example.com``) that may open WebSockets and use ``/mcp``; others may not."""
     mcp_server: bool = True

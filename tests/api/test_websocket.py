@@ -15,6 +15,7 @@ import pytest
 from campaigns import Campaign
 from harness import collapsed
 from harness.server import MAX_REQUEST_BYTES, SOCKET, Served, serving
+from openai import ConflictError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -389,6 +390,64 @@ async def test_closing_the_socket_cancels_its_runs(tmp_path: Path) -> None:
             await ws.create()
             await started.wait()
         await asyncio.wait_for(cancelled.wait(), 10)
+
+
+async def test_a_conversation_is_locked_for_sockets_too(tmp_path: Path) -> None:
+    begun, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def script(prompt: Prompt) -> AsyncIterator[Step]:
+        begun.release()
+        await go.wait()
+        yield TextDelta("ok")
+
+    async with serving(tmp_path, script) as served, socket(served) as ws, socket(served) as other:
+        talk = (await served.client.conversations.create()).id
+        await ws.create(conversation=talk, stream_id="a")
+        await begun.acquire()
+        for refusal in (
+            await other.refusal(conversation=talk),
+            await other.refusal(conversation=talk, stream_id="b", generate=False),
+        ):
+            assert (refusal["status"], refusal["error"]["code"]) == (409, "conversation_locked")
+            assert refusal["error"]["param"] == "conversation"
+        with pytest.raises(ConflictError, match="currently operating"):
+            await served.client.responses.create(input="hi", conversation=talk)
+        go.set()
+        assert (await ws.events())[-1]["type"] == "response.completed"
+        await other.text(conversation=talk)
+        items = await served.client.conversations.items.list(talk)
+        assert len(items.data) == 4
+
+
+async def test_a_socket_meets_the_lock_of_a_request_and_closing_one_frees_it(tmp_path: Path) -> None:
+    begun = asyncio.Semaphore(0)
+
+    async def script(prompt: Prompt) -> AsyncIterator[Step]:
+        begun.release()
+        await asyncio.Event().wait()
+        yield TextDelta("never")
+
+    async with serving(tmp_path, script) as served, socket(served) as other:
+        talk = (await served.client.conversations.create()).id
+        stream = await served.client.responses.create(input="hi", conversation=talk, stream=True)
+        await begun.acquire()
+        assert (await other.refusal(conversation=talk))["error"]["code"] == "conversation_locked"
+        await stream.close()
+        async with socket(served) as ws:
+            await _takes_the_lock(ws, talk)
+            assert (await other.refusal(conversation=talk))["error"]["code"] == "conversation_locked"
+        await _takes_the_lock(other, talk)
+
+
+async def _takes_the_lock(ws: Socket, talk: str) -> None:
+    """Begins a response in the conversation as soon as it is free."""
+    async with asyncio.timeout(60):
+        while True:
+            await ws.create(conversation=talk)
+            if (event := await ws.next())["type"] == "response.created":
+                return
+            assert event["error"]["code"] == "conversation_locked"
+            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_does_not_read_is_let_go(tmp_path: Path) -> None:

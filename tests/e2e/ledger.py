@@ -1,4 +1,5 @@
-"""What a server acknowledged of responses and conversations, to hold against it when it has been killed."""
+"""What a server acknowledged of responses, conversations, their items and files, to hold against it when it has been
+killed."""
 
 from __future__ import annotations
 
@@ -49,25 +50,35 @@ class Known:
 
 @dataclass
 class Ledger:
-    """``talks``: conversations, and the ids of the responses that were acknowledged in them, in order."""
+    """``talks``: conversations, and the ids of the responses that were acknowledged in them, in order; ``added``: their
+    items that clients added; ``torn``: streams whose end was not read, which may be stored or not; ``files``: their
+    contents."""
 
     known: dict[str, Known] = field(default_factory=dict)
     talks: dict[str, list[str]] = field(default_factory=dict)
+    added: dict[str, list[str]] = field(default_factory=dict)
+    torn: dict[str, dict[int, Json]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     # --- the load ---
 
     async def act(self, client: httpx.AsyncClient, random: Random) -> None:
         """One random request."""
-        actions = (self.plain, self.stream, self.background, self.followed, self.talk, self.resume, self.cancel)
+        runs = (self.plain, self.stream, self.background, self.followed, self.talk, self.resume, self.cancel)
+        actions = (*runs, self.add_item, self.upload)
         await random.choice(actions)(client, random)
 
     async def plain(self, client: httpx.AsyncClient, random: Random) -> None:
         self._final(await _post(client, _body(random)), Known(background=False))
 
     async def stream(self, client: httpx.AsyncClient, random: Random) -> None:
+        id = ""
         async for event in _events(client, "POST", "/responses", json=_body(random, stream=True)):
+            id = id or event["response"]["id"]
+            self.torn.setdefault(id, {})[event["sequence_number"]] = event
             if event["type"] in TERMINAL:
                 self._final(event["response"], Known(background=False))
+                del self.torn[id]
 
     async def background(self, client: httpx.AsyncClient, random: Random) -> None:
         made = await _post(client, _body(random, background=True))
@@ -116,6 +127,18 @@ class Ledger:
             id = random.choice(ids)
             self._final(await _post(client, {}, f"/responses/{id}/cancel"), self.known[id])
 
+    async def add_item(self, client: httpx.AsyncClient, random: Random) -> None:
+        if self.talks:
+            id = random.choice([*self.talks])
+            body = {"items": [{"role": "user", "content": "And then?"}]}
+            made = await _post(client, body, f"/conversations/{id}/items")
+            self.added.setdefault(id, []).extend(item["id"] for item in made["data"])
+
+    async def upload(self, client: httpx.AsyncClient, random: Random) -> None:
+        content = random.randbytes(random.randint(1, 200_000))
+        form = {"files": {"file": ("x.bin", content)}, "data": {"purpose": "user_data"}}
+        self.files[_ok(await client.post("/files", **form))["id"]] = content
+
     def _final(self, response: Json, known: Known) -> None:
         known = self.known.setdefault(response["id"], known)
         assert response["status"] in ENDED
@@ -145,6 +168,11 @@ class Ledger:
                 await self._check_events(client, id)
         for id, made in self.talks.items():
             await self._check_talk(client, id, made)
+        for id, content in self.files.items():
+            assert (await client.get(f"/files/{id}/content")).content == content
+        for id, events in self.torn.items():
+            await self._check_torn(client, id, events)
+        self.torn.clear()
 
     async def _check_events(self, client: httpx.AsyncClient, id: str) -> None:
         params = {"stream": "true", "include_obfuscation": "false"}
@@ -161,6 +189,17 @@ class Ledger:
         output = [item for item in told[-1]["response"]["output"] if item["type"] == "message" and item["content"]]
         assert {item["id"]: item["content"][0]["text"] for item in output} == texts
 
+    async def _check_torn(self, client: httpx.AsyncClient, id: str, events: dict[int, Json]) -> None:
+        """A stream that nobody may come back to: what was read of it begins what is stored, if anything is."""
+        reply = await client.get(f"/responses/{id}")
+        if reply.status_code == 404:
+            return
+        stored = _ok(reply)
+        assert stored["status"] == "completed"
+        (text,) = [item["content"][0]["text"] for item in stored["output"]]
+        told = [event["delta"] for event in events.values() if event["type"] == "response.output_text.delta"]
+        assert text.startswith("".join(told))
+
     async def _check_talk(self, client: httpx.AsyncClient, id: str, made: list[str]) -> None:
         items: list[str] = []
         after: Json = {}
@@ -173,6 +212,7 @@ class Ledger:
         assert len(items) == len({*items})
         outputs = [item["id"] for response in made for item in (self.known[response].final or {})["output"]]
         assert [item for item in items if item in {*outputs}] == outputs
+        assert {*self.added.get(id, [])} <= {*items}
 
 
 def _body(random: Random, **fields: Any) -> Json:

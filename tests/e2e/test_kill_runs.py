@@ -48,7 +48,8 @@ async def test_no_kill_loses_or_unsays_what_was_acknowledged(
     with capsys.disabled():
         ends = [known.final["status"] for known in ledger.known.values() if known.final]
         counts = {status: ends.count(status) for status in sorted({*ends})}
-        print(f"\n{kills} kills, {len(ledger.known)} responses: {counts}")
+        files, added = len(ledger.files), sum(map(len, ledger.added.values()))
+        print(f"\n{kills} kills, {len(ledger.known)} responses: {counts}, {files} files, {added} items added")
 
 
 async def _round(log: Path, settings: dict[str, object], ledger: Ledger, random: Random | None) -> None:

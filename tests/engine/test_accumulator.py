@@ -127,7 +127,7 @@ def test_parallel_items_are_rebuilt_however_they_interleave(order: list[int]) ->
     log.append(completed())
 
     rebuilt: list[dict[str, object]] = []
-    events = decode(b"".join(sse.encode(event, obfuscate=False) for event in log._events) + sse.DONE)
+    events = decode(b"".join(sse.encode(event, obfuscate=False) for event in log.take()) + sse.DONE)
     for number, event in enumerate(events):
         assert event["sequence_number"] == number
         if event["type"] == "response.output_item.added":

@@ -1,4 +1,4 @@
-"""The event log: many readers, early and late, and what they are told when nothing comes."""
+"""The event log: what its reader is told, when nothing comes too, and what is kept until then."""
 
 from __future__ import annotations
 
@@ -22,30 +22,45 @@ def complete(log: EventLog) -> None:
     log.append(Completed(response=log.response))
 
 
-async def read(log: EventLog, after: int = -1) -> list[int | None]:
-    return [event.sequence_number async for batch in log.follow(after) for event in batch]
+async def read(log: EventLog) -> list[int | None]:
+    return [event.sequence_number async for batch in log.follow() for event in batch]
 
 
-async def test_readers_see_the_same_whenever_they_come(log: EventLog) -> None:
-    early = [asyncio.create_task(read(log)) for _ in range(3)]
-    await asyncio.sleep(0)
+async def test_a_reader_is_told_what_was_there_and_what_comes(log: EventLog) -> None:
     log.append(Created(response=log.response))
+    reader = asyncio.create_task(read(log))
     await asyncio.sleep(0)
-    midway = asyncio.create_task(read(log))
     log.append(InProgress(response=log.response))
     await asyncio.sleep(0)
     complete(log)
-    assert await asyncio.gather(*early, midway, read(log)) == [[0, 1, 2]] * 5
+    assert await reader == [0, 1, 2]
 
 
-async def test_a_reader_may_begin_behind_an_event(log: EventLog) -> None:
+async def test_what_was_taken_is_forgotten(log: EventLog) -> None:
     log.append(Created(response=log.response))
+    assert [event.sequence_number for event in log.take()] == [0]
     log.append(InProgress(response=log.response))
-    reader = asyncio.create_task(read(log, after=0))
-    await asyncio.sleep(0)
     complete(log)
-    assert await reader == [1, 2]
-    assert await read(log, after=2) == []
+    assert (await read(log), list(log.take()), len(log)) == ([1, 2], [], 3)
+
+
+async def test_many_events_come_in_several_batches(log: EventLog) -> None:
+    log.append(Created(response=log.response))
+    for _ in range(1000):
+        log.append(InProgress(response=log.response))
+    complete(log)
+    assert [len(batch) async for batch in log.follow()] == [500, 500, 2]
+
+
+async def test_there_is_room_when_what_came_has_been_taken(log: EventLog) -> None:
+    log.append(Created(response=log.response))
+    await log.room(1000)
+    log.append(InProgress(response=log.response))
+    waiting = asyncio.create_task(log.room(1000))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    log.take()
+    await waiting
 
 
 async def test_what_is_there_comes_in_one_batch(log: EventLog) -> None:
@@ -73,10 +88,10 @@ async def test_an_abandoned_log_lets_its_readers_go(log: EventLog) -> None:
 
 async def test_the_final_response_is_waited_for(log: EventLog) -> None:
     log.append(Created(response=log.response))
-    waiting = [asyncio.create_task(log.finished()) for _ in range(2)]
+    waiting = asyncio.create_task(log.finished())
     await asyncio.sleep(0)
     complete(log)
-    assert [response.status for response in await asyncio.gather(*waiting)] == ["completed", "completed"]
+    assert (await waiting).status == "completed"
 
 
 async def test_a_runs_error_is_raised_to_whoever_waits_for_the_response(log: EventLog) -> None:

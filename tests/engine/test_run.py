@@ -337,6 +337,27 @@ async def test_a_response_that_cannot_be_stored_fails(tmp_path: Path) -> None:
     assert len(final["output"]) == 1 and "disk" not in str(events)
 
 
+async def test_a_model_is_held_up_while_nobody_reads(tmp_path: Path) -> None:
+    said = 0
+
+    async def script(prompt: Prompt) -> AsyncIterator[Step]:
+        nonlocal said
+        for _ in range(200):
+            said += 1
+            yield TextDelta("x" * 1000)
+
+    async with harness(tmp_path, script, unread_bytes=100_000) as house:
+        running = await house.start()
+        while said < 40:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert said < 60
+        response = await running.log.finished()
+    assert response.status == "completed"
+    assert response.output[0].content[0].text == "x" * 200_000  # type: ignore[union-attr]
+
+
 async def test_cancelling_closes_the_model_call_and_lets_readers_go(tmp_path: Path) -> None:
     begun, closed = asyncio.Event(), asyncio.Event()
 

@@ -36,7 +36,7 @@ from tools_runtime.tools import HostedTool
 from tools_runtime.upstreams.router import Router
 from tools_runtime.upstreams.scripted import Script, ScriptedUpstream
 
-LIMITS = Limits(max_turns=8, max_parallel_calls=4, tool_seconds=30, tool_output_chars=10_000)
+LIMITS = Limits(max_turns=8, max_parallel_calls=4, tool_seconds=30, tool_output_chars=10_000, unread_bytes=2**20)
 
 BACKGROUND = BackgroundLimits(running=4, waiting=100, keep_seconds=3600)
 

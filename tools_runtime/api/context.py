@@ -28,7 +28,8 @@ def router(contexts: Contexts, max_request_bytes: int) -> APIRouter:
     @routes.post("/input_tokens", openapi_extra=json_body(CreateResponse))
     async def input_tokens(request: Request, owner: Owner) -> dict[str, Any]:
         body = await parsed(request)
-        return {"object": "response.input_tokens", "input_tokens": await contexts.count(body, owner)}
+        count = await unless_hung_up(request, contexts.count(body, owner))
+        return {"object": "response.input_tokens", "input_tokens": count}
 
     @routes.post("/compact", openapi_extra=json_body(CreateResponse))
     async def compact(request: Request, owner: Owner) -> dict[str, Any]:

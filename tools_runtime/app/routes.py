@@ -57,6 +57,6 @@ def _socket_limits(settings: Settings) -> SocketLimits:
         lanes=settings.websocket_lanes,
         waiting=settings.websocket_waiting,
         waiting_bytes=settings.max_request_bytes,
-        stall_seconds=settings.websocket_stall_seconds,
+        stall_seconds=settings.stall_seconds,
         origins=settings.allowed_origins,
     )

@@ -173,6 +173,7 @@ def _limits(settings: Settings) -> RunLimits:
         max_parallel_calls=settings.max_parallel_calls,
         tool_seconds=settings.tool_seconds,
         tool_output_chars=settings.max_tool_output_chars,
+        unread_bytes=settings.unread_bytes,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools_runtime import ids
@@ -22,10 +23,10 @@ from tools_runtime.engine.recorder import LeaseLost, Recorder
 from tools_runtime.engine.run import Limits, Run
 from tools_runtime.errors import ApiError, not_found, server_error
 from tools_runtime.protocol.codec import load_item
-from tools_runtime.protocol.events import Created, Queued
+from tools_runtime.protocol.events import Created, Event, Queued
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.response import Response
-from tools_runtime.stores import Lease, Waiting
+from tools_runtime.stores import Lease, StoredEvent, Waiting
 from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.runs import RunStore
 from tools_runtime.stores.seal import Seal
@@ -100,13 +101,13 @@ class Background:
     async def submit(self, request: CreateResponse, owner: str) -> Response:
         """Stores a response that is to be run, and returns it. Raises ``ApiError`` for a request that is refused."""
         prepared = await self._admission.admit(request, owner)
-        _begin_log(prepared)
+        events = _begin_log(prepared)
         response = prepared.log.response.model_copy()
         lease = prepared.lease or Lease(owner, response.id, ids.new("lease"))
         waits = self._room <= 0
         self._room -= not waits
         try:
-            await self._queue(prepared, lease, waits=waits)
+            await self._queue(prepared, dump_events(events), lease, waits=waits)
         except ApiError:
             self._room += not waits
             if prepared.lease is not None:
@@ -151,12 +152,12 @@ class Background:
             raise not_found("response", response_id, param="response_id")
         return load_response(found)
 
-    async def _queue(self, prepared: Prepared, lease: Lease, *, waits: bool) -> None:
+    async def _queue(self, prepared: Prepared, events: Sequence[StoredEvent], lease: Lease, *, waits: bool) -> None:
         request = prepared.request.model_dump_json(by_alias=True, exclude_unset=True).encode()
         outcome = await self._runs.queue(
             stored_response(prepared),
             self._seal.close(request).encode(),
-            dump_events(prepared.log.told),
+            events,
             lease,
             waits=waits,
             most=self._limits.waiting,
@@ -246,10 +247,9 @@ class Background:
         return prepared
 
     async def _execute(self, prepared: Prepared, lease: Lease) -> None:
-        told = len(prepared.log)
         run = asyncio.create_task(Run(prepared, None, self._run_limits).execute())
         try:
-            await self._recorder.record(prepared, lease, after=told - 1)
+            await self._recorder.record(prepared, lease)
         finally:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
@@ -268,6 +268,8 @@ class Background:
             await asyncio.sleep(self._runs.lease_seconds / 3)
 
 
-def _begin_log(prepared: Prepared) -> None:
+def _begin_log(prepared: Prepared) -> Sequence[Event]:
+    """Returns what the log begins with, which is stored with the request and not by the recorder."""
     prepared.log.append(Created(response=prepared.log.response))
     prepared.log.append(Queued(response=prepared.log.response))
+    return prepared.log.take()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tools_runtime.engine import tokens
 from tools_runtime.engine.prepare import Preparer
 from tools_runtime.protocol.items import Item, Message
@@ -16,9 +18,15 @@ class Contexts:
         self._preparer = preparer
 
     async def count(self, request: CreateResponse, owner: str) -> int:
-        """Its tokens: instructions, tools and items. Raises ``ApiError``."""
+        """Its tokens: instructions, tools and items. MCP servers are asked for their tools, as a run would ask them.
+        Raises ``ApiError``."""
         prepared = await self._preparer.prepare(request, owner)
-        return await tokens.count(prepared.upstream, prepared.prompt(prepared.items, prepared.toolbox.choice))
+        try:
+            toolbox = await prepared.toolbox.opened(lambda event: None)
+            prompt = replace(prepared, toolbox=toolbox).prompt(prepared.items, toolbox.choice)
+            return await tokens.count(prepared.upstream, prompt)
+        finally:
+            await prepared.toolbox.aclose()
 
     async def compact(self, request: CreateResponse, owner: str) -> tuple[list[Item], Usage]:
         """The user's messages and the compaction item that replaces them and all else. Raises ``ApiError``."""

@@ -3,63 +3,80 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
 from tools_runtime.engine.accumulator import Accumulator
 from tools_runtime.errors import ApiError
-from tools_runtime.protocol.events import TERMINAL, Event
+from tools_runtime.protocol.events import TERMINAL, DeltaEvent, Event
 from tools_runtime.protocol.response import Response
+
+_BATCH = 500
+"""Events that a reader is given at once, so that a slow one holds no more of them."""
+_EVENT_BYTES = 1000
+"""What an event takes in memory, without the text of its delta."""
 
 
 class EventLog:
-    """Numbered events, from ``response.created`` to the terminal one."""
+    """Numbered events, from ``response.created`` to the terminal one. It has one reader at a time, and holds what that
+    one has not taken yet: a run may tell much more than is to be kept of it."""
 
     def __init__(self, response: Response) -> None:
         self.accumulator = Accumulator(response)
         self.error: ApiError | None = None
         """Why the run failed, if it did: the reply to a client that does not stream."""
-        self._events: list[Event] = []
+        self._unread: deque[Event] = deque()
+        self._unread_bytes = 0
+        self._told = 0
         self._news = asyncio.Event()
+        self._taken = asyncio.Event()
         self._ended = False
 
     @property
     def response(self) -> Response:
         return self.accumulator.response
 
-    @property
-    def told(self) -> Sequence[Event]:
-        """The events so far."""
-        return tuple(self._events)
-
     def __len__(self) -> int:
-        return len(self._events)
+        """How many events there have been."""
+        return self._told
 
     def append(self, event: Event) -> None:
         """Numbers, folds and publishes an event."""
         self.accumulator.fold(event)
-        self._events.append(event)
+        self._told += 1
+        self._unread.append(event)
+        self._unread_bytes += _weight(event)
         if isinstance(event, TERMINAL):
             self._ended = True
         self._news.set()
 
     def abandon(self) -> None:
-        """Lets readers go without a terminal event: the run was cancelled and nobody is to be told more."""
+        """Lets the reader go without a terminal event: the run was cancelled and nobody is to be told more."""
         self._ended = True
         self._news.set()
 
-    async def follow(self, after: int = -1, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Event]]:
-        """Batches of events behind sequence number ``after``: those that are there, then those that come, to the end.
-        An empty batch says that nothing has come for ``idle_seconds``."""
-        position = after + 1
+    def take(self) -> Sequence[Event]:
+        """The oldest events that nobody has taken yet; they are forgotten here."""
+        batch = [self._unread.popleft() for _ in range(min(len(self._unread), _BATCH))]
+        self._unread_bytes -= sum(map(_weight, batch))
+        self._taken.set()
+        return batch
+
+    async def room(self, most: int) -> None:
+        """Returns when the events that nobody has taken yet have at most so many bytes."""
+        while self._unread_bytes > most:
+            self._taken.clear()
+            await self._taken.wait()
+
+    async def follow(self, idle_seconds: float | None = None) -> AsyncIterator[Sequence[Event]]:
+        """Batches of events: those that are there, then those that come, to the end. An empty batch says that nothing
+        has come for ``idle_seconds``."""
         while True:
-            if position < len(self._events):
-                batch = self._events[position:]
-                position += len(batch)
+            if batch := self.take():
                 yield batch
             elif self._ended:
                 return
             else:
-                # Whoever waits already is woken by the next event all the same: clearing concerns those who come.
                 self._news.clear()
                 try:
                     async with asyncio.timeout(idle_seconds):
@@ -68,10 +85,13 @@ class EventLog:
                     yield ()
 
     async def finished(self) -> Response:
-        """The final response. Raises the run's error if it failed."""
-        while not self._ended:
-            self._news.clear()
-            await self._news.wait()
+        """The final response; this is a reader, too. Raises the run's error if it failed."""
+        async for _ in self.follow():
+            pass
         if self.error is not None:
             raise self.error
         return self.response
+
+
+def _weight(event: Event) -> int:
+    return _EVENT_BYTES + (len(event.delta) if isinstance(event, DeltaEvent) else 0)

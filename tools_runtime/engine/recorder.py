@@ -32,9 +32,9 @@ class Recorder:
         self._feed = feed
         self._conclusion = conclusion
 
-    async def record(self, prepared: Prepared, lease: Lease, after: int) -> None:
-        """Stores the events behind ``after``, to the end of the log. Raises ``LeaseLost``."""
-        async for batch in prepared.log.follow(after):
+    async def record(self, prepared: Prepared, lease: Lease) -> None:
+        """Stores the events to the end of the log. Raises ``LeaseLost``."""
+        async for batch in prepared.log.follow():
             events = dump_events(batch)
             if isinstance(batch[-1], TERMINAL):
                 final, until = stored_response(prepared), self._conclusion.events_until()

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 from tools_runtime import metrics
@@ -37,12 +38,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """``tool_seconds`` bounds one hosted call; ``tool_output_chars`` what a model is given of its result."""
+    """``tool_seconds`` bounds one hosted call; ``tool_output_chars`` what a model is given of its result. The model is
+    held up while its client has ``unread_bytes`` of events to read."""
 
     max_turns: int
     max_parallel_calls: int
     tool_seconds: float
     tool_output_chars: int
+    unread_bytes: int
 
 
 class Archive(Protocol):
@@ -156,12 +159,13 @@ class Run:
     async def _turn(self, prompt: Prompt, calls_left: int) -> Outcome:
         """One turn; with ``truncation: auto``, again with fewer old items while the model's context overflows."""
         prepared = self._prepared
+        room = partial(self._log.room, self._limits.unread_bytes)
         json = not isinstance(prepared.request.text.format, TextFormat)
         while True:
             before = len(self._log)
             turn = Turn(prepared.toolbox, prepared.sources, self._log.append, json=json, hosted_left=calls_left)
             try:
-                return await turn.run(prepared.upstream, prompt)
+                return await turn.run(prepared.upstream, prompt, room)
             except UpstreamError as error:
                 shorter = drop_oldest(prompt.items) if prepared.request.truncation == "auto" else None
                 if shorter is None or error.code != CONTEXT_OVERFLOW or len(self._log) != before:

@@ -17,7 +17,7 @@ from tools_runtime.protocol.request import CreateResponse
 
 @dataclass(frozen=True)
 class Running:
-    """A run that has been started. Its log can be read by anyone, at any time."""
+    """A run that has been started. Its log is read by whoever has asked for it."""
 
     prepared: Prepared
     task: asyncio.Task[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,14 +86,16 @@ class Turn:
         self._said: list[PromptItem] = []
         self._finished = Finished()
 
-    async def run(self, upstream: Upstream, prompt: Prompt) -> Outcome:
-        """Streams the model's answer into events. On any error the open items are closed as incomplete first."""
+    async def run(self, upstream: Upstream, prompt: Prompt, room: Callable[[], Awaitable[None]]) -> Outcome:
+        """Streams the model's answer into events, and waits for ``room`` for more. On any error the open items are
+        closed as incomplete first."""
         began = time.perf_counter()
         outcome = "failed"
         try:
             async with aclosing(upstream.stream(prompt)) as deltas:
                 async for delta in deltas:
                     self._take(delta)
+                    await room()
             outcome = str(self._finished.reason)
         except BaseException as error:
             if not isinstance(error, Exception):

@@ -14,6 +14,7 @@ from mcp_servers import Target, hosted, mcp_server
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import FunctionCallOutput
 from tools_runtime.protocol.prompt import Prompt
+from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.upstreams.scripted import ScriptedUpstream
 
 DELETE = call("mcp__demo__delete", '{"name":"x"}')
@@ -131,6 +132,21 @@ async def test_a_list_that_the_client_sends_back_is_used(tmp_path: Path) -> None
         assert target.asked == []
     assert names(house.upstream.prompts[0]) == ["add"]
     assert [item["type"] for item in response["output"]] == ["message"]
+
+
+async def test_tools_of_servers_count_as_tokens(tmp_path: Path) -> None:
+    async with mcp_server() as target, harness(tmp_path, [], [hosted(target)]) as house:
+
+        async def count(*tools: dict[str, Any]) -> int:
+            return await house.contexts.count(CreateResponse.model_validate({"input": "hi", "tools": [*tools]}), "me")
+
+        nothing, one, every = await count(), await count(target.tool(allowed_tools=["add"])), await count(target.tool())
+        assert nothing + 10 < one < every - 10
+        assert target.count("tools/list") == 2
+        target.place = "127.0.0.1:1"
+        with pytest.raises(ApiError) as raised:
+            await count(target.tool(server_url="http://127.0.0.1:1/mcp"))
+        assert raised.value.status == 424
 
 
 # --- tool choice -----------------------------------------------------------------------------------------------------

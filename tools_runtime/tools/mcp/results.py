@@ -79,7 +79,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def shown(item: McpCall, max_chars: int) -> str:
     """What a model is shown of a call. What the server said stands within a fence that it cannot have known."""
     if item.output is None and not isinstance(item.error, dict):
-        return item.error or "The call was not finished."
+        return item.error or "The call was interrupted: it may have been made."
     said = item.output if item.output is not None else _error_text(item.error)
     text = clean_data(said)
     room = max_chars - _RESERVED
