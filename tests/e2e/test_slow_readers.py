@@ -178,7 +178,7 @@ async def test_a_client_that_never_reads_is_not_waited_for_for_ever(
 @pytest.mark.slow
 async def test_readers_of_background_responses_hold_nothing_up(tmp_path: Path, upstream: FakeServer) -> None:
     """What they do not read stays in the database."""
-    clients, size = 8, 16 * 2**20
+    clients, size = 24, 4 * 2**20
     upstream.answer(Talker(size).answer)
     async with (
         server(tmp_path, upstream, stall_seconds=20) as running,

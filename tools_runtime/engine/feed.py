@@ -12,7 +12,7 @@ from tools_runtime.protocol.codec import load_event
 from tools_runtime.protocol.events import Event
 from tools_runtime.stores.events import EventStore
 
-_BATCH = 500
+_BATCH = 100
 """Events that are read at once; a slow reader holds no more of them."""
 
 
