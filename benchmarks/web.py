@@ -1,7 +1,8 @@
 """How good web search is at bringing an answer before a model: hand-written questions over real documentation.
 
 The sites, the engine over them and the SearXNG are those of the tests (``tests/stack``), all on loopback. Each question
-is searched as it stands; then the first hit is opened. Beside it stands what the engine's excerpts alone hold.
+is searched as it stands; then the first hit is opened. Beside it stands what the engine's excerpts alone hold, and what
+would be found if queries that find little were not asked again. Questions that this changes are printed.
 
     PYTHONPATH=tests python benchmarks/web.py
 """
@@ -13,8 +14,8 @@ import csv
 import json
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from tools_runtime.engine.citations import CitationRewriter
 from tools_runtime.protocol.items import UrlCitation
 from tools_runtime.protocol.request import CreateResponse
 from tools_runtime.protocol.tools import WebSearchTool
+from tools_runtime.search import Query, SearchBackend, SearchOutcome
 from tools_runtime.search.browser import Browser
 from tools_runtime.search.chain import SearchChain
 from tools_runtime.search.fetch import GuardedFetcher
 from tools_runtime.search.pages import PageReader
+from tools_runtime.search.relaxing import relaxed
 from tools_runtime.search.searxng import SearxngBackend
 from tools_runtime.settings import Settings
 from tools_runtime.tools import BoundTool, Scope
@@ -98,45 +101,83 @@ async def _ask(tool: WebSearch, question: str, gold_url: str, gold: str) -> Outc
     )
 
 
-async def _run(web: stack.WebStack) -> list[Outcome]:
+class _Strict:
+    """Finds nothing for a query that is asked again, relaxed."""
+
+    name = "strict"
+
+    def __init__(self, backend: SearchBackend, questions: Sequence[str]) -> None:
+        self._backend = backend
+        self._again = {relaxed(question) for question in questions} - set(questions)
+
+    async def search(self, query: Query) -> SearchOutcome:
+        return SearchOutcome("empty") if query.text in self._again else await self._backend.search(query)
+
+    async def aclose(self) -> None:
+        await self._backend.aclose()
+
+
+def _questions() -> list[tuple[str, str, str]]:
+    """Page (host and path), question, gold string."""
+    with QUESTIONS.open(newline="") as file:
+        return [(row[0], row[1], row[2]) for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
+
+
+async def _run(web: stack.WebStack, *, strict: bool) -> list[Outcome]:
     hosts = [f"{name}:{web.corpus_port}" for name in stack.SITES]
+    uncached = {"page_cache_seconds": 0, "search_cache_seconds": 0}
     settings = Settings.model_validate(
-        {"fetch_allow": hosts, "page_cache_seconds": 0, "search_cache_seconds": 0, "page_seconds": PATIENCE}
+        {"fetch_allow": hosts, "fetch_seconds": PATIENCE, "page_seconds": PATIENCE} | uncached
     )
     fetcher = GuardedFetcher(settings, LoopbackNames())
-    chain = SearchChain([SearxngBackend(web.searxng_url, seconds=PATIENCE)], seconds=PATIENCE)
-    browser = Browser(settings, fetcher, PageReader(settings, no_pdf))
-    tool = WebSearch(chain, browser, open_seconds=PATIENCE)
+    engine = SearxngBackend(web.searxng_url, seconds=PATIENCE)
+    questions = _questions()
+    backend = _Strict(engine, [question for _, question, _ in questions]) if strict else engine
+    chain = SearchChain([backend], seconds=PATIENCE)
+    tool = WebSearch(chain, Browser(settings, fetcher, PageReader(settings, no_pdf)), open_seconds=PATIENCE)
     outcomes = []
     try:
-        with QUESTIONS.open(newline="") as file:
-            for place, question, gold in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-                host, _, path = place.partition("/")
-                outcomes.append(await _ask(tool, question, f"http://{host}:{web.corpus_port}/{path}", gold))
+        for place, question, gold in questions:
+            host, _, path = place.partition("/")
+            outcomes.append(await _ask(tool, question, f"http://{host}:{web.corpus_port}/{path}", gold))
     finally:
         await chain.aclose()
         await fetcher.aclose()
     return outcomes
 
 
-def _report(outcomes: Sequence[Outcome]) -> None:
-    def share(name: str) -> str:
-        return f"{sum(getattr(outcome, name) for outcome in outcomes) / len(outcomes):6.1%}"
+def _share(name: str) -> Callable[[Sequence[Outcome]], str]:
+    return lambda outcomes: f"{sum(getattr(outcome, name) for outcome in outcomes) / len(outcomes):.1%}"
 
-    def milliseconds(name: str) -> str:
-        return f"{statistics.median(getattr(outcome, name) for outcome in outcomes) * 1000:6.0f} ms"
 
-    print(f"{len(outcomes)} questions")
-    print(f"gold page among the first {TOP} hits      {share('hit')}")
-    print(f"gold string in the excerpts alone    {share('in_excerpts')}  (baseline)")
-    print(f"gold string after search             {share('in_search')}")
-    print(f"gold string after one open_page      {share('in_page')}")
-    print(f"citations valid                      {share('cited')}")
-    print(f"search, median                       {milliseconds('search_seconds')}")
-    print(f"open_page, median                    {milliseconds('open_seconds')}")
-    print(f"characters that the model reads      {statistics.median(outcome.chars for outcome in outcomes):6.0f}")
+def _median(name: str, factor: float = 1, unit: str = "") -> Callable[[Sequence[Outcome]], str]:
+    return lambda outcomes: f"{statistics.median(getattr(outcome, name) for outcome in outcomes) * factor:.0f}{unit}"
+
+
+ROWS = {
+    f"gold page among the first {TOP} hits": _share("hit"),
+    "gold string in the excerpts alone (baseline)": _share("in_excerpts"),
+    "gold string after search": _share("in_search"),
+    "gold string after one open_page": _share("in_page"),
+    "citations valid": _share("cited"),
+    "search, median": _median("search_seconds", 1000, " ms"),
+    "open_page, median": _median("open_seconds", 1000, " ms"),
+    "characters that the model reads, median": _median("chars"),
+}
+
+
+def _report(strict: Sequence[Outcome], outcomes: Sequence[Outcome]) -> None:
+    print(f"{f'{len(outcomes)} questions':46}{'asked once':>12}{'asked again':>12}")
+    for label, row in ROWS.items():
+        print(f"{label:46}{row(strict):>12}{row(outcomes):>12}")
+    judged = [field.name for field in fields(Outcome) if field.type == "bool"]
+    for (_, question, _), before, after in zip(_questions(), strict, outcomes, strict=True):
+        changed = [name for name in judged if getattr(before, name) != getattr(after, name)]
+        signs = [f"{'+' if getattr(after, name) else '-'}{name}" for name in changed]
+        if signs:
+            print(f"  {question}  {' '.join(signs)}")
 
 
 if __name__ == "__main__":
     with stack.running() as web:
-        _report(asyncio.run(_run(web)))
+        _report(asyncio.run(_run(web, strict=True)), asyncio.run(_run(web, strict=False)))

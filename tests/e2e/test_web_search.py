@@ -307,16 +307,19 @@ async def test_domains_hold_for_queries_results_pages_redirects_and_citations(
     assert hosts(searches(response)[0]) <= {"127.0.0.1"}, "Kiwix is all that is left"
 
 
-@pytest.mark.parametrize(("size", "results", "read"), [("low", 5, 0), ("medium", 8, 2), ("high", 10, 4)])
+@pytest.mark.parametrize(
+    ("size", "results", "read", "chars"), [("low", 5, 0, 0), ("medium", 8, 4, 8_000), ("high", 10, 6, 24_000)]
+)
 async def test_the_context_size_is_how_much_is_shown(
-    client: AsyncOpenAI, model: Model, size: str, results: int, read: int
+    client: AsyncOpenAI, model: Model, size: str, results: int, read: int, chars: int
 ) -> None:
     """The engine gives ten hits, two less than ``high`` would take."""
     model.plays(calls(("web_search", {"queries": ["configuration"]})), says("Done."))
     tool: Any = {"type": "web_search", "search_context_size": size}
     (search,) = searches(await plain(client, tools=[tool], include=RESULTS))
-    texts = [result["text"] for result in search.to_dict()["results"]]
-    assert (len(texts), ["\nL" in text for text in texts]) == (results, [True] * read + [False] * (results - read))
+    passages = [result["text"].partition("\n")[2] for result in search.to_dict()["results"]]
+    assert len(passages) == results and not any(passages[read:])
+    assert chars * 0.6 <= len("".join(passages)) <= chars
 
 
 @pytest.mark.parametrize(("budget", "status"), [("default", "failed"), ("unlimited", "completed")])

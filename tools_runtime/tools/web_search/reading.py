@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tools_runtime.search import FetchError
+from tools_runtime.search.pages import WebDocument
 from tools_runtime.search.passages import best_passages
 from tools_runtime.tools.web_search.session import WebSession
 
@@ -19,23 +20,29 @@ async def add_passages(session: WebSession, results: Sequence[dict[str, Any]], q
     first = results[: size.pages] if session.open_seconds and room > 0 else ()
     if not first:
         return
-    tasks = [asyncio.create_task(_passages(session, result["url"], queries)) for result in first]
+    documents = await _read([result["url"] for result in first], session)
+    read = [(result, document) for result, document in zip(first, documents, strict=True) if document]
+    pages = [document for _, document in read]
+    passages = await asyncio.to_thread(best_passages, pages, queries, min(size.passage_chars, room))
+    for (result, _), lines in zip(read, passages, strict=True):
+        result["text"] = "\n".join([result["text"], *lines])
+
+
+async def _read(urls: Sequence[str], session: WebSession) -> list[WebDocument | None]:
+    """The pages, None for those that cannot be had in time."""
+    tasks = [asyncio.create_task(session.read(url)) for url in urls]
     try:
         await asyncio.wait(tasks, timeout=session.open_seconds)
     finally:
         for task in tasks:
             task.cancel()
         found = await asyncio.gather(*tasks, return_exceptions=True)
-    for result, lines in zip(first, found, strict=True):
-        if isinstance(lines, list):
-            text = "\n".join(lines)
-            if lines and len(text) < room:
-                result["text"] += f"\n{text}"
-                room -= len(text) + 1
-        elif not isinstance(lines, FetchError | asyncio.CancelledError):
-            raise lines
+    return [_document(outcome) for outcome in found]
 
 
-async def _passages(session: WebSession, url: str, queries: Sequence[str]) -> list[str]:
-    document = await session.read(url)
-    return await asyncio.to_thread(best_passages, document, queries, session.size.passage_chars)
+def _document(outcome: WebDocument | BaseException) -> WebDocument | None:
+    if isinstance(outcome, WebDocument):
+        return outcome
+    if isinstance(outcome, FetchError | asyncio.CancelledError):
+        return None
+    raise outcome

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[【\[]?([0-9]{1,4})[】\]]?")
 @dataclass(frozen=True)
 class ContextSize:
     """How much may be shown: hits of a query, characters of each excerpt, characters of an opened page; how many hits
-    are opened unasked and the characters of each one's passages; characters of a search and of a whole response."""
+    are opened unasked and the characters of their passages together; characters of a search and of a whole response."""
 
     results: int
     excerpt_chars: int
@@ -40,8 +40,8 @@ class ContextSize:
 
 CONTEXT_SIZES = {
     "low": ContextSize(5, 300, 4_000, 0, 0, 16_000, 80_000),
-    "medium": ContextSize(8, 500, 8_000, 2, 4_000, 32_000, 160_000),
-    "high": ContextSize(12, 800, 16_000, 4, 6_000, 64_000, 400_000),
+    "medium": ContextSize(8, 500, 8_000, 4, 8_000, 32_000, 160_000),
+    "high": ContextSize(12, 800, 16_000, 6, 24_000, 64_000, 400_000),
 }
 
 
