@@ -320,6 +320,8 @@ class Settings(BaseSettings):
     network."""
     sandbox_warm: int = Field(default=2, ge=0)
     """Containers of the usual size that are kept ready by each engine; 0 starts each when it is needed."""
+    sandbox_warm_tiers: Annotated[tuple[str, ...], NoDecode] = ()
+    """Containers of other sizes that are kept ready by each engine beside those, as ``TIER:COUNT``."""
     sandbox_total_memory_bytes: int = 16 * 2**30
     """Of all containers of one engine together, by their limits, those that are kept ready included."""
     sandbox_call_files: int = Field(default=50, ge=0)
@@ -353,6 +355,7 @@ class Settings(BaseSettings):
         "mcp_allow",
         "sandbox_allowed_domains",
         "sandbox_hosts",
+        "sandbox_warm_tiers",
         mode="before",
     )
     @classmethod
@@ -368,6 +371,14 @@ class Settings(BaseSettings):
         if len({key for _, _, key in pairs}) < len(pairs):
             raise ValueError("a key stands there twice")
         return keys
+
+    @field_validator("sandbox_warm_tiers")
+    @classmethod
+    def _known_tiers(cls, tiers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in tiers:
+            if not re.fullmatch(r"(1g|4g|16g|64g):\d+", text):
+                raise ValueError(f"{text} is not TIER:COUNT, where TIER is 1g, 4g, 16g or 64g")
+        return tiers
 
     @field_validator("database_url")
     @classmethod

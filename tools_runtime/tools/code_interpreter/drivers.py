@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sandbox import Sandbox, SandboxUnavailable, Spec
+from sandbox import Sandbox, SandboxUnavailable
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.docker import DockerSandbox
 from sandbox.engine import Address
 from sandbox.hosts import Host, Hosts
 from sandbox.pool import Driver, WarmPool
 from tools_runtime.settings import Settings
+from tools_runtime.tools.code_interpreter.options import warm
 
 
 def configured(settings: Settings, owner: str) -> tuple[Sandbox, ...]:
@@ -65,7 +66,4 @@ def _bubblewrap(settings: Settings, owner: str) -> Sandbox:
 
 
 def _pool(settings: Settings, driver: Driver) -> WarmPool:
-    usual = Spec(
-        settings.sandbox_memory_bytes, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids
-    )
-    return WarmPool(driver, {usual: settings.sandbox_warm}, settings.sandbox_total_memory_bytes)
+    return WarmPool(driver, warm(settings), settings.sandbox_total_memory_bytes)

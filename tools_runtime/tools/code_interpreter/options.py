@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections import Counter
+from dataclasses import replace
+from typing import Any, cast
 
 from sandbox import Spec
 from sandbox.egress import domain, within
@@ -63,11 +65,9 @@ class ContainerOptions:
 
     def spec(self, container: NewContainer) -> Spec:
         """The container's session: its size, and of the domains that it was given those that are allowed still."""
-        settings = self._settings
-        memory = _BYTES[container.memory_limit] if container.memory_limit else settings.sandbox_memory_bytes
         given = container.network_policy.get("allowed_domains", ())
         domains = tuple(name for name in given if within(name, self._domains))
-        return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids, domains)
+        return replace(size(self._settings, container.memory_limit), allowed_domains=domains)
 
     def _network(self, policy: NetworkPolicy | None, param: str) -> dict[str, Any]:
         """The policy as it is kept. Raises ``ApiError`` for what is not within this server's own list."""
@@ -99,6 +99,21 @@ class ContainerOptions:
         if not within(name, self._domains):
             raise ApiError(f"Containers of this server cannot reach '{name}'.", param=param, code="invalid_value")
         return name
+
+
+def size(settings: Settings, memory_limit: MemoryLimit | None) -> Spec:
+    """Of the sessions of containers with this ``memory_limit``."""
+    memory = _BYTES[memory_limit] if memory_limit else settings.sandbox_memory_bytes
+    return Spec(memory, settings.sandbox_disk_bytes, settings.sandbox_cpus, settings.sandbox_pids)
+
+
+def warm(settings: Settings) -> dict[Spec, int]:
+    """How many sessions of which size are to be kept ready."""
+    counts = Counter({size(settings, None): settings.sandbox_warm})
+    for text in settings.sandbox_warm_tiers:
+        tier, _, count = text.partition(":")
+        counts[size(settings, cast(MemoryLimit, tier))] += int(count)
+    return dict(counts)
 
 
 def _machine() -> int:
