@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from stack.faults import Faults
+from stack.faults import Faults, patience
 
 from tools_runtime.search import Query, Result, SearchBackend, SearchOutcome
 from tools_runtime.search.brave import BraveBackend
@@ -34,12 +34,12 @@ KIWIX = """<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY secret SYSTEM "file:///e
 <description>A <b>duck</b> &amp;secret; &secret;</description></item>
 </channel></rss>"""
 
-Make = Callable[[str], SearchBackend]
+Make = Callable[[str, float], SearchBackend]
 MAKES: dict[str, Make] = {
-    "brave": lambda url: BraveBackend("k", seconds=0.5, url=url),
-    "tavily": lambda url: TavilyBackend("k", seconds=0.5, url=url),
-    "json": lambda url: JsonBackend(url + "?q={query}", "results[].{url: url}", seconds=0.5),
-    "kiwix": lambda url: KiwixBackend(url, seconds=0.5),
+    "brave": lambda url, seconds: BraveBackend("k", seconds=seconds, url=url),
+    "tavily": lambda url, seconds: TavilyBackend("k", seconds=seconds, url=url),
+    "json": lambda url, seconds: JsonBackend(url + "?q={query}", "results[].{url: url}", seconds=seconds),
+    "kiwix": lambda url, seconds: KiwixBackend(url, seconds=seconds),
 }
 
 
@@ -70,7 +70,7 @@ class Api:
 
     async def ask(self, make: Make, query: Query = QUERY) -> SearchOutcome:
         async with self.serving() as url:
-            return await _ask(make(url), query)
+            return await _ask(make(url, 60), query)
 
 
 async def _ask(backend: SearchBackend, query: Query = QUERY) -> SearchOutcome:
@@ -113,7 +113,7 @@ async def test_tavily() -> None:
 async def test_kiwix() -> None:
     api = Api(KIWIX)
     async with api.serving() as url:
-        outcome = await _ask(KiwixBackend(url, seconds=5))
+        outcome = await _ask(KiwixBackend(url, seconds=60))
         (hit,) = outcome.results
         assert (hit.url, hit.title) == (url.removesuffix("/api") + "/content/wiki/A/Duck", "Duck")
     assert hit.snippet.startswith("A duck &secret;") and len(hit.snippet) < 30
@@ -125,13 +125,17 @@ async def test_any_json() -> None:
     api = Api({"data": {"hits": [{"link": "https://a.test/1", "name": "One", "text": "first"}, {"link": 7}, None]}})
     path = "data.hits[].{url: link, title: name, snippet: text}"
     template = "/search?q={query}&n={count}&lang={language}-{country}"
-    outcome = await api.ask(lambda url: JsonBackend(url + template, path, header="X-Key: a:b", seconds=5))
+    outcome = await api.ask(
+        lambda url, seconds: JsonBackend(url + template, path, header="X-Key: a:b", seconds=seconds)
+    )
     assert outcome.results == RESULTS[:1]
     assert api.query == {"q": "ducks & geese site:a.test", "n": "30", "lang": "de-CH"}
     assert api.headers["X-Key"] == "a:b"
-    assert (await api.ask(lambda url: JsonBackend(url + template, "data.nothing", seconds=5))).status == "bad_response"
     assert (
-        await api.ask(lambda url: JsonBackend(url + template, "length(data.x)", seconds=5))
+        await api.ask(lambda url, seconds: JsonBackend(url + template, "data.nothing", seconds=seconds))
+    ).status == "bad_response"
+    assert (
+        await api.ask(lambda url, seconds: JsonBackend(url + template, "length(data.x)", seconds=seconds))
     ).status == "bad_response"
 
 
@@ -164,7 +168,7 @@ async def test_a_generic_backend_that_cannot_work_is_refused(url: str, path: str
     ],
 )
 async def test_each_failure_has_its_name(faults: Faults, make: Make, name: str, status: str) -> None:
-    assert (await _ask(make(faults.url(name)))).status == status
+    assert (await _ask(make(faults.url(name), patience(name)))).status == status
 
 
 @pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)

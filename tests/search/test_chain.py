@@ -208,9 +208,9 @@ async def test_answers_are_kept_and_failures_are_not() -> None:
 
 @pytest.mark.live_stack
 async def test_several_queries_over_a_broken_and_a_real_backend(web_stack: WebStack, faults: Faults) -> None:
-    broken = SearxngBackend(faults.url("status-429"), seconds=5)
-    real = SearxngBackend(web_stack.searxng_url, seconds=5)
-    chain = SearchChain([broken, real], seconds=5)
+    broken = SearxngBackend(faults.url("status-429"), seconds=60)
+    real = SearxngBackend(web_stack.searxng_url, seconds=60)
+    chain = SearchChain([broken, real], seconds=60)
     try:
         outcome = await chain.search([Query("asyncio task group"), Query("mod_rewrite flags", max_results=3)])
     finally:

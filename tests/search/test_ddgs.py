@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from ddgs.engines.brave import Brave
 from ddgs.engines.duckduckgo import Duckduckgo
-from stack.faults import Faults
+from stack.faults import Faults, patience
 
 from tools_runtime.search import Query, Result, SearchOutcome
 from tools_runtime.search.ddgs import DdgsBackend, Engine, engine
@@ -47,7 +47,7 @@ async def test_urls_are_unwrapped_and_verbatim_and_advertisements_are_dropped(fa
     ],
 )
 async def test_a_refusal_is_told_from_an_empty_answer(faults: Faults, name: str, status: str) -> None:
-    assert (await ask(faults.url(name), seconds=0.5)).status == status
+    assert (await ask(faults.url(name), seconds=patience(name))).status == status
 
 
 async def test_nobody_listening_is_unreachable() -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from stack.faults import BOMB_BYTES, PAGE, ZEROS, Faults
+from stack.faults import BOMB_BYTES, PAGE, ZEROS, Faults, patience
 
 from tools_runtime.search import FetchError
 from tools_runtime.search.fetch import GuardedFetcher
@@ -105,7 +105,10 @@ async def test_packed_bodies_are_unpacked_to_the_last_byte(faults: Faults) -> No
     ],
 )
 async def test_what_hosts_do_wrong_has_a_code(faults: Faults, name: str, code: str) -> None:
-    assert await failure(faults.url(name), fetch_allow=allow(faults), fetch_seconds=0.5, fetch_max_bytes=5000) == code
+    assert (
+        await failure(faults.url(name), fetch_allow=allow(faults), fetch_seconds=patience(name), fetch_max_bytes=5000)
+        == code
+    )
 
 
 async def test_a_bomb_is_never_unpacked_as_a_whole(faults: Faults) -> None:

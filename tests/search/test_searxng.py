@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from stack import WebStack
-from stack.faults import Faults
+from stack.faults import Faults, patience
 
 from tools_runtime.search import Query, Result, SearchOutcome
 from tools_runtime.search.searxng import SearxngBackend
@@ -58,7 +58,7 @@ async def test_hits_are_read_and_silent_engines_are_told_of(faults: Faults) -> N
     ],
 )
 async def test_each_failure_has_its_name(faults: Faults, name: str, status: str) -> None:
-    assert (await ask(faults.url(name), seconds=0.5)).status == status
+    assert (await ask(faults.url(name), seconds=patience(name))).status == status
 
 
 async def test_a_forbidden_json_format_is_explained(faults: Faults) -> None:

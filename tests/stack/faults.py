@@ -14,6 +14,15 @@ from aiohttp.test_utils import TestServer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+NEVER = ("slow", "drip")
+"""Faults that only a time-out ends."""
+
+
+def patience(name: str) -> float:
+    """Seconds for a test of a fault: few where nothing else ends it, and for others more than they need."""
+    return 0.2 if name in NEVER else 60
+
+
 PAGE = "<html><body>A page. " + "words " * 2000 + "</body></html>"
 BOMB_BYTES = 64 * 2**20
 ZEROS = 2**16 + 1
