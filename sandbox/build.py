@@ -48,7 +48,7 @@ def build(tag: str, base: str = BASE_IMAGE) -> str:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One build at a time on this machine: the clean-up of one would take away the layers of another."""
+    """One at a time on this machine: a build's clean-up would take away the layers of another, and so with folders."""
     path = Path(tempfile.gettempdir()) / f"tools-runtime-sandbox-build-{os.getuid()}.lock"
     # Opened for writing without following links, as the folder is everybody's.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -86,6 +86,11 @@ def export(tag: str, folder: Path) -> str:
     """Unpacks the image for drivers without an engine: its files to ``folder/root``, its settings to
     ``folder/image.json``. Returns one line on what was done. Raises ``BuildError``.
     """
+    with _alone():
+        return _export(tag, folder)
+
+
+def _export(tag: str, folder: Path) -> str:
     settings = _docker("image", "inspect", "--format", "{{json .Config}}", tag)
     if not settings:
         raise BuildError(f"there is no image {tag}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sandbox.build import BASE_IMAGE, build, content_hash
+from sandbox.build import BASE_IMAGE, build, content_hash, export
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +26,14 @@ def test_an_up_to_date_image_is_left_alone(image: str) -> None:
     before = subprocess.run(inspect, capture_output=True, check=True).stdout
     assert "up to date" in build(image)
     assert subprocess.run(inspect, capture_output=True, check=True).stdout == before
+
+
+@pytest.mark.docker
+def test_an_image_is_unpacked_once_by_whoever_comes_first(image: str, tmp_path: Path) -> None:
+    with ThreadPoolExecutor() as threads:
+        done = sorted(threads.map(lambda _: export(image, tmp_path / "sandbox"), range(3)))
+    assert done == [f"{tmp_path}/sandbox is up to date"] * 2 + [f"{image} unpacked to {tmp_path}/sandbox"]
+    assert (tmp_path / "sandbox/root/opt/venv/bin/python").is_symlink()
 
 
 def test_the_hash_depends_on_the_base() -> None:
