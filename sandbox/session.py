@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from sandbox import (
@@ -32,7 +32,7 @@ REPLY_BYTES = 32 * 2**20
 """More than a worker that keeps its own limits ever answers to one request."""
 READY_SECONDS = 60
 FILE_SECONDS = 60
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 25
 """How long after a cell's time limit the worker may take to stop the cell and say so."""
 
 T = TypeVar("T")
@@ -90,6 +90,7 @@ class StreamSession:
         self._egress: Egress | None = None
         self._reply = self._expect()
         self._fault = ""
+        self._restarted = False
         self._reader = asyncio.create_task(self._read(), name=f"sandbox {id}")
 
     @property
@@ -129,14 +130,16 @@ class StreamSession:
         if len(blob) > CODE_LIMIT_BYTES:
             raise SandboxError(f"The code is longer than {CODE_LIMIT_BYTES} bytes.")
         async with self._turn:
-            reply = await self._send({"op": "execute", "seconds": timeout_seconds}, blob)
             try:
+                reply = await self._send({"op": "execute", "seconds": timeout_seconds}, blob)
                 last = await self._answer(reply, timeout_seconds + PATIENCE_SECONDS)
             except asyncio.CancelledError:
                 with contextlib.suppress(SessionClosed):
-                    await self._send({"op": "interrupt", "id": reply.id})
+                    await self._send({"op": "interrupt", "id": self._reply.id})
                 raise
-        return await self._sound(lambda: replies.cell_result(reply.frames, last))
+            result = await self._sound(lambda: replies.cell_result(reply.frames, last))
+            untold, self._restarted = self._restarted, False
+        return replace(result, restarted=result.restarted or untold)
 
     async def put(self, name: str, data: bytes) -> None:
         _check(name)
@@ -253,6 +256,8 @@ class StreamSession:
 
     def _take(self, reply: _Reply, frame: Frame) -> None:
         if frame.header.get("id") != reply.id or reply.done.done():
+            # Of a cell whose caller is gone. That it cost the interpreter, the next one must be told.
+            self._restarted |= frame.header.get("restarted") is True
             return
         reply.size += frame.size
         if reply.size > REPLY_BYTES:

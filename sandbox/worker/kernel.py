@@ -10,6 +10,7 @@ import base64
 import builtins
 import io
 import os
+import resource
 import signal
 import socket
 import sys
@@ -41,6 +42,9 @@ MIME_TYPES = (
     "image/svg+xml",
 )
 MAX_PART_BYTES = MAX_BLOB_BYTES // 2
+
+THREAD_STACK_BYTES = 2**20
+"""Where address space is limited. With the usual 8 MiB each, a few dozen threads would use it up."""
 
 _BACKEND = "module://matplotlib_inline.backend_inline"
 _BUFFER_CHARS = 8192
@@ -257,6 +261,8 @@ class Kernel:
         self._streams = Streams(self._channel)
         self._print: Callable[..., None] = builtins.print
         self._printing = os.dup(1)
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            threading.stack_size(THREAD_STACK_BYTES)
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "nocolor"
@@ -282,6 +288,7 @@ class Kernel:
         try:
             try:
                 self._interrupts.arm()
+                self._channel.send({"event": "begun"})
                 failed = not self._shell.run_cell(code, store_history=True).success
                 self._streams.flush()
             except Exception:  # of IPython itself, e.g. out of memory while it makes a traceback

@@ -24,8 +24,10 @@ from sandbox.worker.child import Child
 from sandbox.worker.egress import ENVIRONMENT, Proxy
 from sandbox.worker.outputs import Outputs
 
-GRACE_SECONDS = 1.5
-"""How long an interrupted cell may take to stop before its kernel is killed."""
+GRACE_SECONDS = 4
+"""How long an interrupted cell may take to stop before its kernel is killed: on a busy machine, some seconds."""
+BEGIN_SECONDS = 10
+"""How long a kernel may take to begin a cell that is to be interrupted. Before that it heeds no interrupt."""
 MAX_FILES = 200
 """Changed files that a cell's end reports."""
 CHUNK_BYTES = 4 * 2**20
@@ -33,13 +35,15 @@ CHUNK_BYTES = 4 * 2**20
 
 @dataclass
 class Cell:
-    """The cell that runs. ``deadline``: when the next step is taken against it. ``verdict``: what was done so far."""
+    """The cell that runs. ``deadline``: when the next step is taken against it. ``verdict``: what was done so far.
+    ``begun``: its kernel says that it runs."""
 
     id: int
     deadline: float
     before: dict[str, files.Stamp]
     outputs: Outputs = field(default_factory=Outputs)
     verdict: str | None = None
+    begun: bool = False
 
 
 class Supervisor:
@@ -124,8 +128,7 @@ class Supervisor:
             case "execute":
                 self._waiting.append((id, header["seconds"], frame.blob))
             case "interrupt":
-                if self._cell is not None and self._cell.id == id:
-                    self._interrupt(self._cell, "interrupted")
+                self._stop(id)
             case "put":
                 self._serve_file(id, lambda: self._put(id, header, frame.blob))
             case "get":
@@ -188,10 +191,22 @@ class Supervisor:
         else:
             self._kill(cell.verdict if cell.verdict == "output_flood" else "killed_timeout")
 
+    def _stop(self, id: int) -> None:
+        """The caller is gone: it waits for no reply."""
+        self._waiting = deque(cell for cell in self._waiting if cell[0] != id)
+        if self._cell is not None and self._cell.id == id:
+            self._interrupt(self._cell, "interrupted")
+
     def _interrupt(self, cell: Cell, verdict: str) -> None:
-        if cell.verdict is None and self._child is not None:
+        if cell.verdict is None:
             cell.verdict = verdict
-            cell.deadline = time.monotonic() + GRACE_SECONDS
+            cell.deadline = time.monotonic() + BEGIN_SECONDS
+            if cell.begun:
+                self._signal(cell)
+
+    def _signal(self, cell: Cell) -> None:
+        cell.deadline = time.monotonic() + GRACE_SECONDS
+        if self._child is not None:
             self._child.interrupt()
 
     def _finish(self, verdict: str) -> None:
@@ -238,6 +253,10 @@ class Supervisor:
             self._announce()
         elif self._cell is None:
             return  # a thread that outlived its cell
+        elif event == "begun":
+            self._cell.begun = True
+            if self._cell.verdict is not None:
+                self._signal(self._cell)
         elif event == "done":
             self._finish(self._cell.verdict or ("error" if frame.header.get("failed") else "ok"))
         else:

@@ -87,6 +87,15 @@ async def test_programs_see_a_kernel_that_is_not_the_machines(session: Session) 
     assert os.uname().release not in seen and "False" in seen
 
 
+async def test_threads_do_not_use_up_the_address_space(session: Session) -> None:
+    code = (
+        "import threading\nstop = threading.Event()\n"
+        "threads = [threading.Thread(target=stop.wait) for _ in range(100)]\n"
+        "for thread in threads: thread.start()\nstop.set()\nlen(threads)"
+    )
+    assert value(await run(session, code)) == "100"
+
+
 async def test_a_runtime_that_is_not_offered_is_an_error(image: str, gvisor: SecondEngine) -> None:
     driver = DockerSandbox(image, "test-gvisor", "kata", Address(gvisor.url))
     with pytest.raises(SandboxUnavailable, match=r"no runtime kata; it offers .*runsc"):

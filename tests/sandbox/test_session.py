@@ -26,7 +26,7 @@ from sandbox import (
     Traceback,
 )
 from sandbox.frames import Frame, Parser, encode
-from sandbox.session import REPLY_BYTES, StreamSession
+from sandbox.session import PATIENCE_SECONDS, REPLY_BYTES, StreamSession
 
 DONE = {"event": "done", "status": "ok", "restarted": False, "files": [], "dropped": 0}
 
@@ -184,7 +184,7 @@ async def test_a_worker_that_does_not_begin_is_closed_and_why_is_said(
 async def test_a_worker_that_does_not_answer_is_ended(open_session: Open) -> None:
     session, far_end = open_session(lambda request: [])
     with pytest.raises(SessionClosed, match="in time"):
-        await session.execute("code", -14.99)  # the patience beyond a cell's limit is 15 s
+        await session.execute("code", 0.01 - PATIENCE_SECONDS)
     assert far_end.closed
 
 
