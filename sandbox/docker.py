@@ -186,8 +186,9 @@ class DockerSandbox:
         seen: dict[str, dict[str, str]] = {}
         with self._engine.requests() as client:
             now = datetime.fromisoformat(client.info()["SystemTime"]).timestamp()
-            found = {"container": id, "event": ["oom", "die"]}
-            for event in client.api.events(since=1, until=int(now) + _EVENT_SECONDS, filters=found, decode=True):
+            until = int(now) + _EVENT_SECONDS
+            # Podman knows the names by which it reports events as none to ask for.
+            for event in client.api.events(since=1, until=until, filters={"container": id}, decode=True):
                 seen[event["Action"]] = event["Actor"]["Attributes"]
                 if "die" in seen:
                     break

@@ -91,6 +91,43 @@ async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(co
     assert machines.of(data) == []
 
 
+async def test_whoever_goes_while_code_runs_stops_it_and_loses_nothing(configured: dict[str, Any]) -> None:
+    with serving(configured["data"].parent / "log", **configured) as url:
+        async with client(url) as api:
+            id = call_of(first := await run(api, "x = 5")).container_id
+            tools: Any = [{"type": "code_interpreter", "container": id}]
+            async with api.responses.stream(model="fake", input=FOREVER, tools=tools) as stream:
+                async for event in stream:
+                    if event.type == "response.code_interpreter_call.interpreting":
+                        break
+            assert (await run(api, "x += 1\nprint(x)", id)).output_text == "6"
+
+            asked = await api.responses.create(model="fake", input=FOREVER, tools=tools, background=True)
+            async for event in await api.responses.retrieve(asked.id, stream=True):
+                if event.type == "response.code_interpreter_call.interpreting":
+                    break
+            cancelled = await api.responses.cancel(asked.id)
+            assert (cancelled.status, call_of(cancelled).status) == ("cancelled", "incomplete")
+            again = await run(api, "x += 1\nprint(x)", previous=first.id)
+            assert again.output_text == "7" and call_of(again).container_id == id
+
+
+async def test_a_container_that_is_deleted_while_code_runs_fails_the_call(configured: dict[str, Any]) -> None:
+    data, began = configured["data"], asyncio.Event()
+    with serving(data.parent / "log", **configured) as url:
+        async with client(url) as api:
+            id = call_of(await run(api, "x = 5")).container_id
+            cell = asyncio.create_task(run(api, FOREVER, id, began=began.set))
+            await asyncio.wait_for(began.wait(), 60)
+            await api.containers.delete(id)
+            ended = await cell
+            assert (ended.status, call_of(ended).status) == ("completed", "failed")
+            assert ended.output_text.startswith("The code did not run: The ") and "\n" not in ended.output_text
+            with pytest.raises(openai.NotFoundError):
+                await api.containers.retrieve(id)
+            await until(lambda: len(machines.of(data)) == WARM, 60)
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Any:
     """A small file system of its own."""

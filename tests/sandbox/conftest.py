@@ -88,6 +88,12 @@ def podman_url(image: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=[kind for kind in KINDS if kind in ("docker", "podman")])
+def either_engine(request: pytest.FixtureRequest) -> Address:
+    """The Docker Engine, and where it can be Podman; for tests of what they might tell differently."""
+    return Address() if request.param == "docker" else Address(request.getfixturevalue("podman_url"))
+
+
 @pytest.fixture(scope="session")
 def second_engine(image: str) -> Iterator[SecondEngine]:
     """An engine that offers gVisor."""
