@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -47,4 +49,11 @@ def install(app: FastAPI) -> None:
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema(ref_template=_REFERENCE)
+    schema: dict[str, Any] = orjson.loads(_generated(model))
+    return schema
+
+
+@functools.cache
+def _generated(model: type[BaseModel]) -> bytes:
+    # Once for all applications of a process, as it takes longer than all the rest of making one.
+    return orjson.dumps(model.model_json_schema(ref_template=_REFERENCE))
