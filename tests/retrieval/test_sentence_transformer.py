@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +67,35 @@ def test_the_processor_decides(tmp_path: Path, precision: Precision, flags: str 
     if flags is not None:
         processor.write_text(f"processor : 0\n{flags}\n")
     assert is_half(precision, processor) == expected
+
+
+_ALL_LENGTHS = """
+import asyncio, ctypes, os
+from pathlib import Path
+from tools_runtime.retrieval.sentence_transformer import SentenceTransformerEmbedder
+
+def resident():
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+async def main():
+    model = SentenceTransformerEmbedder(None, "bfloat16")
+    before = None
+    for length in range(4, 154):
+        await model.queries(["sea " * length])
+        before = before or resident()
+    print(resident() - before)
+    model.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_texts_of_all_lengths_take_no_more_memory_than_some():
+    """Unbounded, torch takes some 300 MB for these."""
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("CACHE_CAPACITY")}
+    run = subprocess.run(
+        [sys.executable, "-c", _ALL_LENGTHS], env=inherited, capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 128 * 2**20

