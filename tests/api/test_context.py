@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness.scenarios import ANSWER, WEATHER, say
@@ -43,6 +44,18 @@ async def test_tokens_of_instructions_items_tools_and_history_are_counted(tmp_pa
         assert 1000 < (await count(model="m", input="word " * 1000)).input_tokens < 1010
         first = await served.client.responses.create(model="m", input="word " * 50)
         assert (await count(model="m", input="hi", previous_response_id=first.id)).input_tokens > 55
+
+
+async def test_null_is_nothing(tmp_path: Path) -> None:
+    fields = ("conversation", "instructions", "parallel_tool_calls", "reasoning", "text", "tool_choice", "tools")
+    nothing: Any = dict.fromkeys(fields)
+    async with serving(tmp_path, [ANSWER, SUMMARY]) as served:
+        assert (await served.client.responses.input_tokens.count(input="hi", **nothing)).input_tokens == 5
+        first = await served.client.responses.create(model="m", input="one")
+        compacted = await served.client.responses.compact(
+            model="m", previous_response_id=first.id, input=None, instructions=None
+        )
+        assert compacted.output[-1].type == "compaction"
 
 
 async def test_bad_bodies_are_refused_by_name(tmp_path: Path) -> None:

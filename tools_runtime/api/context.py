@@ -23,7 +23,8 @@ def router(contexts: Contexts, max_request_bytes: int) -> APIRouter:
         body = parse_object(await read_body(request, max_request_bytes))
         # OpenAI's counter takes this one too; it names a style that its own models have.
         body.pop("personality", None)
-        return validate(CreateResponse, body)
+        # Here, and only here, null says of every field that it is left out.
+        return validate(CreateResponse, {name: value for name, value in body.items() if value is not None})
 
     @routes.post("/input_tokens", openapi_extra=json_body(CreateResponse))
     async def input_tokens(request: Request, owner: Owner) -> dict[str, Any]:

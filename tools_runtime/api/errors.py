@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from tools_runtime.api import request_ids
 from tools_runtime.api.validation import refusal
 from tools_runtime.errors import ApiError, is_full, server_error
 
@@ -59,5 +60,9 @@ async def _os_error(request: Request, error: Any) -> Response:
 
 
 async def _bug(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_response(server_error("The server had an error while processing your request."))
+    """Answered outside of all middleware, so the name is put on here."""
+    name = request_ids.of(request)
+    logger.error("%s %s failed (%s)", request.method, request.url.path, name, exc_info=error)
+    response = error_response(server_error("The server had an error while processing your request."))
+    response.headers[request_ids.HEADER] = name
+    return response

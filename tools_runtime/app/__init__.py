@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from tools_runtime import __version__
-from tools_runtime.api import auth, document, errors, metrics
+from tools_runtime.api import auth, document, errors, metrics, request_ids
 from tools_runtime.app.routes import add_routes
 from tools_runtime.app.services import start
 from tools_runtime.settings import Settings
@@ -34,4 +34,5 @@ def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
     errors.install(app)
     metrics.install(app)
     auth.install(app, auth.Keyring(settings.api_keys))
+    request_ids.install(app)
     return app

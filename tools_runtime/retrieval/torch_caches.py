@@ -10,8 +10,8 @@ _KEPT = "128"
 
 
 def bound_torch_caches() -> None:
-    """Must come before the first import of torch. In bfloat16, what it compiles for one number and length of texts takes
-    one to two megabytes, and by itself it keeps what it compiled for hundreds of them: a server that embeds texts of all
-    lengths grew by as much. What has been set in the environment stays."""
+    """Must come before the first import of torch. In bfloat16, what it compiles for one number and length of texts is a
+    megabyte or two. By itself it keeps that of hundreds: a server that embedded texts of all lengths grew by that much.
+    What has been set in the environment stays."""
     for name in _SHAPES:
         os.environ.setdefault(name, _KEPT)

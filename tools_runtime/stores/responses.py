@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, not_, select, update
@@ -82,8 +83,7 @@ class ResponseStore:
             connection.execute(_DELETE, {"of": response.owner, "this": response.id})
             connection.execute(_INSERT, _row(response))
             conversation = _conversation(connection, response)
-            _add_items(connection, response, conversation, output=False)
-            _add_items(connection, response, conversation, output=True)
+            _add_items(connection, response, conversation, (False, True))
             return True
 
         return await self._database.write(work)
@@ -154,7 +154,7 @@ class ResponseStore:
 def add_response(connection: Connection, response: StoredResponse) -> None:
     """Inserts a response that is to be run, with its input."""
     connection.execute(_INSERT, _row(response))
-    _add_items(connection, response, None, output=False)
+    _add_items(connection, response, None, (False,))
 
 
 def end_response(connection: Connection, response: StoredResponse, events_until: int) -> None:
@@ -165,10 +165,13 @@ def end_response(connection: Connection, response: StoredResponse, events_until:
     conversation = _conversation(connection, response)
     if conversation is not None:
         connection.execute(_JOIN_CONVERSATION.values(conversation_id=conversation), key)
-    _add_items(connection, response, conversation, output=True)
+    _add_items(connection, response, conversation, (True,))
 
 
-def _add_items(connection: Connection, response: StoredResponse, conversation: str | None, *, output: bool) -> None:
+def _add_items(
+    connection: Connection, response: StoredResponse, conversation: str | None, outputs: Sequence[bool]
+) -> None:
+    """In one statement: all other writers wait for it. ``outputs``: whether to add the input, the output, or both."""
     rows = [
         {
             "owner": response.owner,
@@ -178,6 +181,7 @@ def _add_items(connection: Connection, response: StoredResponse, conversation: s
             "output": output,
             "data": item.data,
         }
+        for output in outputs
         for item in (response.output if output else response.input)
     ]
     if rows:
