@@ -224,6 +224,27 @@ async def test_only_what_somebody_named_may_be_opened(
     assert opened.status == "completed" and "package management" in model.outputs()[0]
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/closed", "may not be opened (the site's robots.txt does not allow it)."),
+        ("/leave?to=http://169.254.169.254/latest/meta-data/", "may not be opened (its address is not public)."),
+        ("/leave?to=http://127.1/", "may not be opened (it is not a plain http or https URL)."),
+        ("/leave?to=/leave", "could not be opened (http_error): The server answered with HTTP status 302."),
+        ("/none.html", "could not be opened (http_error): The server answered with HTTP status 404."),
+    ],
+)
+async def test_what_may_not_or_cannot_be_opened_is_told_in_a_line(
+    client: AsyncOpenAI, model: Model, web_stack: stack.WebStack, path: str, reason: str
+) -> None:
+    page = f"http://apache.test:{web_stack.corpus_port}{path}"
+    model.plays(calls(("open_page", {"target": page})), says("No."))
+    response = await plain(client, f"What does {page} say?")
+    assert (response.status, searches(response)[0].status) == ("completed", "failed")
+    (told,) = model.outputs()
+    assert told.startswith(f"That page {reason}") and "\n" not in told
+
+
 async def test_gpt_oss_models_have_their_own_browser(client: AsyncOpenAI, model: Model) -> None:
     model.plays(
         calls(("browser.search", {"query": TASKS})),

@@ -13,9 +13,11 @@ def nginx(folder: Path, port: int, sites: Mapping[str, Path]) -> str:
     temporary = "\n".join(
         f"  {kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    leave = "location = /leave { return 302 $arg_to; }"
+    # The sites as they are, and beside their pages one that leads away and one that robots are to leave alone.
+    extra = "location = /leave { return 302 $arg_to; } location = /closed { return 200 'Closed.'; }"
+    extra += " location = /robots.txt { return 200 'User-agent: *\nDisallow: /closed'; }"
     hosts = "\n".join(
-        f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {path}; {leave} }}"
+        f"  server {{ listen 127.0.0.1:{port}; server_name {host}; root {path}; {extra} }}"
         for host, path in sites.items()
     )
     folders = " ".join(f"location /{host}/ {{ alias {path}/; }}" for host, path in sites.items())
