@@ -67,6 +67,7 @@ class Tunnel:
         port = ("-p", str(self._url.port)) if self._url.port else ()
         user = ("-l", self._url.username) if self._url.username else ()
         return [
+            *_mortal(),
             *("ssh", "-N", "-T", "-L", f"{self.socket}:{self._url.path.rstrip('/') or REMOTE_SOCKET}"),
             *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
             *port,
@@ -84,3 +85,8 @@ class Tunnel:
                 self._process.wait()
             self._process = None
         self.socket.unlink(missing_ok=True)
+
+
+def _mortal() -> tuple[str, ...]:
+    """So that the tunnel of a server that is killed does not stand for ever."""
+    return ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
+
+import docker
 
 from sandbox import CellResult, Display, FileInfo, Network, Sandbox, SandboxError, Session, SessionClosed, Spec, Text
 from sandbox.build import build
+from sandbox.engine import USUAL, Address
+from sandbox.flags import LABEL
 
 IMAGE = "tools-runtime-sandbox:latest"
 SMALL = Spec(memory_bytes=384 * 2**20, disk_bytes=32 * 2**20, cpus=1.0, pids=64)
@@ -77,6 +84,45 @@ async def settle(session: Session) -> None:
     async with asyncio.timeout(5):
         while (await session.execute(code, 5)).status != "ok":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from sandbox.docker import DockerSandbox
+from sandbox.engine import Address
+from sandboxes import SMALL
+async def serve(image, owner, code, url, *certificates):
+    session = await DockerSandbox(image, owner, "runc", Address(url, *map(Path, certificates))).create(SMALL)
+    print("serving", flush=True)
+    await session.execute(code, 600)
+    print("idle", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(serve(*sys.argv[1:]))
+"""
+
+
+def containers(owner: str, url: str = USUAL) -> list[Any]:
+    """Those of this owner, as the engine knows them."""
+    client = docker.DockerClient(base_url=url)
+    try:
+        return list(client.containers.list(all=True, filters={"label": f"{LABEL}={owner}"}, ignore_removed=True))
+    finally:
+        client.close()
+
+
+async def serving(image: str, owner: str, code: str, address: Address | None = None) -> asyncio.subprocess.Process:
+    """A process of its own that runs a cell. On its stdout it says ``idle`` when the cell has ended."""
+    address = address or Address()
+    certificates = () if address.certificates is None else (str(address.certificates),)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SERVER, image, owner, code, address.url, *certificates),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": os.environ["PATH"]},
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"serving\n"
+    return process
 
 
 class Shared:

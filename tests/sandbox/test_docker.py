@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from dataclasses import replace
-from typing import Any
 
-import docker
 import pytest
-from sandboxes import SMALL, run, until, value
+from sandboxes import SMALL, containers, run, serving, until, value
 
 from sandbox import SandboxError, SandboxUnavailable, SessionClosed
 from sandbox.docker import DockerSandbox
 from sandbox.engine import Address
-from sandbox.flags import INODES, LABEL, flags
+from sandbox.flags import INODES, flags
 
 pytestmark = pytest.mark.docker
 
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except KeyboardInterrupt: pass"
-
-
-def containers(owner: str) -> list[Any]:
-    client = docker.from_env()
-    try:
-        return list(client.containers.list(all=True, filters={"label": f"{LABEL}={owner}"}, ignore_removed=True))
-    finally:
-        client.close()
 
 
 async def test_a_closed_session_leaves_no_container(image: str, owner: str) -> None:
@@ -116,33 +105,14 @@ async def test_a_cancelled_create_leaves_no_container(image: str, owner: str) ->
     await driver.aclose()
 
 
-SERVER = """
-import asyncio, sys
-from sandbox.docker import DockerSandbox
-from sandboxes import SMALL, until
-async def serve(image, owner, code):
-    session = await DockerSandbox(image, owner).create(SMALL)
-    print("serving", flush=True)
-    await session.execute(code, 600)
-    print("idle", flush=True)
-    await asyncio.sleep(600)
-asyncio.run(serve(*sys.argv[1:]))
-"""
-
-
 @pytest.mark.parametrize(
     "code",
     ["1", "while True: pass", f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{STUBBORN}"],
     ids=["idle", "in a cell", "in a cell that ignores interrupts"],
 )
 async def test_no_container_outlives_a_killed_server(image: str, owner: str, code: str) -> None:
-    server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVER, image, owner, code),
-        stdout=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/local/bin:/usr/bin:/bin"},
-    )
+    server = await serving(image, owner, code)
     assert server.stdout is not None
-    assert await server.stdout.readline() == b"serving\n"
     if code == "1":
         assert await server.stdout.readline() == b"idle\n"
     assert len(containers(owner)) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import certificates
 import pytest
 from engines import SecondEngine, engine
-from sandboxes import SMALL, FakeSandbox, FakeSession, run, spend, until, value
+from sandboxes import SMALL, FakeSandbox, FakeSession, containers, run, serving, spend, until, value
 
 from sandbox import SandboxFull, SandboxUnavailable, SessionClosed, Spec, hosts
 from sandbox.docker import DockerSandbox
@@ -159,6 +159,15 @@ async def test_processor_time_is_told_through_tls(
     assert 1.5 <= used <= counted + 0.02 and counted <= 1.1 * used + 0.2
     await session.close()
     await driver.aclose()
+
+
+@pytest.mark.docker
+async def test_no_container_elsewhere_outlives_a_killed_server(image: str, owner: str, second: Second) -> None:
+    server = await serving(image, owner, "while True: pass", Address(second.engine.tls_url, second.client))
+    assert len(containers(owner, second.engine.url)) == 1
+    server.kill()
+    await server.wait()
+    await until(lambda: not containers(owner, second.engine.url), 60)
 
 
 @pytest.mark.docker

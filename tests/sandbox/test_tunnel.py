@@ -8,10 +8,11 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sandboxes import SMALL, run, spend, value
+from sandboxes import SMALL, containers, run, serving, spend, until, value
 
 from sandbox import SandboxUnavailable, SessionClosed
 from sandbox.docker import DockerSandbox
@@ -93,6 +94,17 @@ async def test_a_tunnel_that_ends_ends_its_sessions_and_is_opened_again(image: s
     await driver.aclose()
 
 
+async def test_a_killed_server_leaves_neither_container_nor_tunnel(image: str, owner: str, host: str) -> None:
+    await asyncio.to_thread(_knock, host)
+    server = await serving(image, owner, "while True: pass", Address(f"ssh://{host}"))
+    tunnels = _tunnels(host)
+    assert tunnels and len(containers(owner)) == 1
+    server.kill()
+    await server.wait()
+    await until(lambda: not containers(owner), 60)
+    await until(lambda: not [path for path in tunnels if path.exists()], 60)
+
+
 async def test_what_ssh_complains_of_is_told(image: str, owner: str, host: str, tmp_path: Path) -> None:
     await asyncio.to_thread(_knock, host)
     (tmp_path / "known").write_text("")
@@ -127,6 +139,18 @@ async def ready(driver: DockerSandbox) -> None:
                 return
             except SandboxUnavailable:
                 await asyncio.sleep(0.1)
+
+
+def _tunnels(host: str) -> list[Path]:
+    """The ssh commands that lead there, as folders of /proc."""
+    words = [b"ssh", b"-N", b"-p", host.rpartition(":")[2].encode()]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            said = (process / "cmdline").read_bytes().split(b"\0")
+            if all(any(part.endswith(word) for part in said) for word in words):
+                found.append(process)
+    return found
 
 
 def _knock(host: str) -> None:
