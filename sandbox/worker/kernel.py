@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import builtins
+import ctypes
 import io
 import os
 import resource
@@ -44,7 +45,8 @@ MIME_TYPES = (
 MAX_PART_BYTES = MAX_BLOB_BYTES // 2
 
 THREAD_STACK_BYTES = 2**20
-"""Where address space is limited. With the usual 8 MiB each, a few dozen threads would use it up."""
+_MALLOC_ARENAS = -8
+"""``M_ARENA_MAX`` of malloc.h."""
 
 _BACKEND = "module://matplotlib_inline.backend_inline"
 _BUFFER_CHARS = 8192
@@ -262,7 +264,7 @@ class Kernel:
         self._print: Callable[..., None] = builtins.print
         self._printing = os.dup(1)
         if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
-            threading.stack_size(THREAD_STACK_BYTES)
+            _spare_addresses()
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "nocolor"
@@ -305,6 +307,13 @@ class Kernel:
         builtins.print = self._print
         for descriptor in (1, 2):
             os.dup2(self._printing, descriptor)
+
+
+def _spare_addresses() -> None:
+    """For where address space is limited. Threads would use it up, with 8 MiB for each one's stack, and with the C
+    library's arenas, for which they reserve 64 MiB each."""
+    threading.stack_size(THREAD_STACK_BYTES)
+    ctypes.CDLL(None).mallopt(_MALLOC_ARENAS, 1)
 
 
 def _bury() -> None:

@@ -89,8 +89,9 @@ async def test_programs_see_a_kernel_that_is_not_the_machines(session: Session) 
 
 async def test_threads_do_not_use_up_the_address_space(session: Session) -> None:
     code = (
-        "import threading\nstop = threading.Event()\n"
-        "threads = [threading.Thread(target=stop.wait) for _ in range(100)]\n"
+        "import threading\nstop = threading.Event(); held = []\n"
+        "def work(): held.append(bytearray(10_000)); stop.wait()\n"
+        "threads = [threading.Thread(target=work) for _ in range(100)]\n"
         "for thread in threads: thread.start()\nstop.set()\nlen(threads)"
     )
     assert value(await run(session, code)) == "100"
