@@ -63,13 +63,13 @@ async def client(url: str) -> AsyncIterator[AsyncOpenAI]:
         yield client
 
 
-async def plain(client: AsyncOpenAI, text: str = "?", **request: Any) -> Response:
-    response: Response = await client.responses.create(model="any", input=text, **({"tools": [WEB]} | request))
+async def plain(client: AsyncOpenAI, question: str = "?", /, **request: Any) -> Response:
+    response: Response = await client.responses.create(model="any", input=question, **({"tools": [WEB]} | request))
     return response
 
 
-async def streamed(client: AsyncOpenAI, text: str = "?", **request: Any) -> tuple[Response, list[Any]]:
-    async with client.responses.stream(model="any", input=text, **({"tools": [WEB]} | request)) as stream:
+async def streamed(client: AsyncOpenAI, question: str = "?", /, **request: Any) -> tuple[Response, list[Any]]:
+    async with client.responses.stream(model="any", input=question, **({"tools": [WEB]} | request)) as stream:
         events = [event async for event in stream]
         return await stream.get_final_response(), events
 
@@ -206,6 +206,17 @@ async def test_sources_keep_their_numbers_in_the_next_turn(client: AsyncOpenAI, 
     assert "Lines 5 to" in model.outputs()[-1]
     (citation,) = second.output[-1].content[0].annotations  # type: ignore[union-attr]
     assert citation.url == urls[0]
+
+
+async def test_an_answer_that_must_be_json_cites_nothing(client: AsyncOpenAI, model: Model) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    form: Any = {"format": {"type": "json_schema", "name": "answer", "schema": schema}}
+    model.plays(calls(("web_search", {"queries": [TASKS]})), says('{"a": "A TaskGroup【1】."}'))
+    response, events = await streamed(client, text=form, include=SOURCES)
+    assert response.output_text == '{"a": "A TaskGroup."}'
+    assert response.output[-1].content[0].annotations == []  # type: ignore[union-attr]
+    assert "response.output_text.annotation.added" not in types(events)
+    assert searches(response)[0].action.sources, "the sources are in the item"
 
 
 async def test_only_what_somebody_named_may_be_opened(
