@@ -24,6 +24,8 @@ from tools_runtime.tools import Emit, HostedCall
 from tools_runtime.upstreams import Delta, TextDelta
 from tools_runtime.upstreams.scripted import ScriptedUpstream, Step
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 class Searching(HostedCall):
     """A web search that does what it is told."""
