@@ -50,8 +50,8 @@ async def load_file(owner: str, file_id: str) -> tuple[str, bytes]:
 
 
 @asynccontextmanager
-async def serving(*, available: bool = True, **settings: Any) -> AsyncIterator[House]:
-    sandbox, clock = FakeSandbox(), Clock()
+async def serving(*, available: bool = True, clock: Clock | None = None, **settings: Any) -> AsyncIterator[House]:
+    sandbox, clock = FakeSandbox(), clock or Clock()
     machines = sandbox if available else None
     async with (
         interpreters.serving(machines, clock=clock, sandbox_disk_bytes=DISK, **settings) as running,
@@ -151,6 +151,27 @@ async def test_each_use_puts_off_the_expiry(house: House):
     assert [container.status async for container in house.client.containers.list()] == ["expired"]
     await house.containers.sweep()
     assert not house.sandbox.sessions[0].alive
+
+
+class Standing(Clock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 1_000_000.9
+
+    def __call__(self) -> float:
+        return self.at
+
+
+async def test_what_a_list_shows_as_expired_does_not_come_to_life():
+    clock = Standing()
+    async with serving(clock=clock) as house:
+        id = (await house.client.containers.create(name="x")).id
+        await house.runs(id)
+        clock.at += 20 * 60 - 0.95
+        assert [container.status async for container in house.client.containers.list()] == ["running"]
+        clock.at += 0.1
+        assert [container.status async for container in house.client.containers.list()] == ["expired"]
+        assert (await house.client.containers.retrieve(id)).status == "expired"
 
 
 async def test_of_an_expired_container_all_is_readable_and_nothing_can_be_done(house: House):

@@ -47,8 +47,9 @@ class Container:
         self.names.update(fresh)
 
     def expired(self, now: float) -> bool:
-        """Whether its session has ended, or it was not used for too long."""
+        """Whether its session has ended, or it was not used for too long: by whole seconds, as they are stored, so
+        that a container that a list shows as expired does not live on."""
         if self.turn.locked():
             return False
         ended = self.session is not None and not self.running
-        return ended or self.used_at + self.options.idle_minutes * 60 <= now
+        return ended or int(self.used_at) + self.options.idle_minutes * 60 <= now
