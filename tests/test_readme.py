@@ -15,8 +15,9 @@ import stack
 from command import serving
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-# The embedded model may talk until it is stopped. That is no fault of the example.
+# The embedded model may talk until it is stopped. That is no fault of the example, and here it is stopped soon.
 ENDS = ("completed", "incomplete")
+MAX_TOKENS = 100
 ADDRESS = "http://127.0.0.1:8000"
 TOOLS = ("web_search_call", "file_search_call", "code_interpreter_call")
 pytestmark = [pytest.mark.slow, pytest.mark.docker, pytest.mark.live_stack, pytest.mark.local_model]
@@ -30,7 +31,8 @@ def examples(language: str) -> list[str]:
 def server(tmp_path_factory: pytest.TempPathFactory, web_stack: stack.WebStack) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("readme")
     sandboxes.image()
-    with serving(folder / "log", data=folder / "data", searxng_url=web_stack.searxng_url) as url:
+    settings = {"searxng_url": web_stack.searxng_url, "embedded_max_tokens": MAX_TOKENS}
+    with serving(folder / "log", data=folder / "data", **settings) as url:
         yield url
 
 

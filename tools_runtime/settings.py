@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """Between two pieces of an answer."""
     upstream_retries: int = Field(default=2, ge=0)
     """Further attempts after a failure that may pass, with growing pauses, until the first event has come."""
+    embedded_max_tokens: int = Field(default=512, ge=1)
+    """Of a reply of the embedded model for which the request sets no limit: it repeats itself without an end."""
     default_model: str | None = None
     """For requests that name no model; without it the first one that a model server lists."""
 

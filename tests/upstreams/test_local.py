@@ -44,6 +44,15 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+async def test_a_reply_without_a_limit_ends_at_that_of_the_settings() -> None:
+    model = LocalModel(Settings(embedded_max_tokens=7))
+    try:
+        ended = end(await collect(model, prompt(user("Count from one to a hundred."))))
+    finally:
+        await model.aclose()
+    assert (ended.reason, ended.usage.output_tokens) == ("length", 7)
+
+
 async def test_it_is_listed(model: LocalModel) -> None:
     assert await model.models() == [MODEL]
 

@@ -76,7 +76,7 @@ class LocalModel:
             return self._chat
 
     async def _start(self) -> ChatCompletions:
-        arguments = (_weights(), MODEL, str(_CONTEXT_TOKENS), str(_SLOTS))
+        arguments = (_weights(), MODEL, *map(str, (_CONTEXT_TOKENS, _SLOTS, self._settings.embedded_max_tokens)))
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tools_runtime.upstreams.local_server", *arguments),
             stdin=asyncio.subprocess.PIPE,
