@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -14,6 +14,7 @@ from harness import harness
 from harness.scenarios import ANSWER, CRM, PATCH
 from harness.server import serving
 from mcp_servers import hosted
+from openai.types.responses import ResponseInputItem, ResponseOutputItem
 
 from tools_runtime.errors import ApiError
 from tools_runtime.protocol.items import FunctionCall, FunctionCallOutput, InputImage, InputText
@@ -186,6 +187,19 @@ async def test_a_tool_of_an_item_that_is_none_is_refused_by_name(tmp_path: Path)
         with pytest.raises(ApiError) as raised:
             await house.reply(input=[HELLO, item])
     assert raised.value.param == "input[1].tools[1]"
+
+
+def _types(union: Any) -> set[str]:
+    """The types of the members of one of OpenAI's unions of items."""
+    kinds = [get_args(member.model_fields["type"].annotation) for member in get_args(get_args(union)[0])]
+    literals = [literal for kind in kinds for literal in kind]
+    return {one for each in literals for one in (get_args(each) or (each,)) if isinstance(one, str)}
+
+
+def test_every_type_of_item_is_among_those_that_are_tried() -> None:
+    forms = [*OTHERS, *ALONE, *(form for pair in PAIRS.values() for form in pair[:2])]
+    assert {form.get("type", "message") for form in forms} >= _types(ResponseInputItem) | _types(ResponseOutputItem)
+    assert (len(_types(ResponseInputItem)), len(_types(ResponseOutputItem))) >= (31, 28)
 
 
 @pytest.mark.campaign
