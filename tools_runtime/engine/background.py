@@ -139,12 +139,12 @@ class Background:
 
     async def check_readable(self, owner: str, response_id: str) -> None:
         """Raises ``ApiError`` for a response whose events cannot be read."""
-        response = await self._get(owner, response_id)
-        if not response.background:
+        if await self.feed.events.exist(owner, response_id):
+            return  # the response itself may be large
+        if not (await self._get(owner, response_id)).background:
             raise ApiError("Only responses created with background=true can be streamed again.", param="stream")
-        if not await self.feed.events.exist(owner, response_id):
-            message = "The events of this response are no longer kept. It can be retrieved without stream=true."
-            raise ApiError(message, param="stream")
+        message = "The events of this response are no longer kept. It can be retrieved without stream=true."
+        raise ApiError(message, param="stream")
 
     async def _get(self, owner: str, response_id: str) -> Response:
         found = await self._responses.get(owner, response_id)
