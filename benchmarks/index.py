@@ -199,8 +199,8 @@ def lines(name: str, taken: tuple[float, float], bare: tuple[float, float]) -> I
     yield f"  {name:<28} p50 {taken[0]:7.2f} ms  p95 {taken[1]:7.2f} ms  {taken[0] / bare[0]:5.2f} x bare"
 
 
-async def measure(folder: Path, count: int, kind: IndexKind, rounds: int) -> None:
-    source = Source()
+async def build(folder: Path, count: int, kind: IndexKind, source: Source) -> tuple[str, Matrix, float]:
+    """A vector store in a database and an index made from it: its id, its vectors, and the index's seconds."""
     bench = Bench(folder, kind)
     await bench.database.open()
     store = (await bench.stores.create(OWNER, NewVectorStore("x", None, {}, None))).id
@@ -210,9 +210,14 @@ async def measure(folder: Path, count: int, kind: IndexKind, rounds: int) -> Non
     built = time.perf_counter() - began
     await asyncio.to_thread(bench.vectors.save)
     await bench.index.stop()
-    del bench.index, bench.library, bench.vectors
     await bench.database.close()
-    gc.collect()  # else the index that built it all still takes its place
+    return store, rows, built
+
+
+async def measure(folder: Path, count: int, kind: IndexKind, rounds: int) -> None:
+    source = Source()
+    store, rows, built = await build(folder, count, kind, source)
+    gc.collect()  # else the index that was built still takes its place
     before = resident()
     bench = Bench(folder, kind)
     began = time.perf_counter()

@@ -90,7 +90,8 @@ async def test_a_tunnel_that_ends_ends_its_sessions_and_is_opened_again(image: s
     assert value(await run(another, "1 + 1")) == "2"
     for each in (session, another):
         await each.close()
-    assert await driver.sweep() == 0
+    # The container whose tunnel ended goes by itself.
+    await until(lambda: not containers(owner), 60)
     await driver.aclose()
 
 
