@@ -114,7 +114,10 @@ def podman(image: str) -> Iterator[str]:
             subprocess.run([*command, "load", "--quiet"], stdin=saved.stdout, check=True, capture_output=True)
         path = Path(name) / "log"
         with path.open("wb") as log:
-            service = subprocess.Popen([*command, "system", "service", "--time=0", url], stdout=log, stderr=log)
+            # Where it is started, it leaves a file for each container that ran out of memory.
+            service = subprocess.Popen(
+                [*command, "system", "service", "--time=0", url], stdout=log, stderr=log, cwd=name
+            )
         try:
             end = time.monotonic() + START_SECONDS
             while not _answers(url):
