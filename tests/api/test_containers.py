@@ -131,6 +131,28 @@ async def test_lists_have_pages_and_are_searched_by_name(house: House):
     assert [container.id async for container in house.client.containers.list(name="a", order="asc")] == [ids[0], ids[2]]
 
 
+async def test_lists_go_on_behind_what_was_deleted_while_they_were_read(house: House):
+    containers = house.client.containers
+    ids = [(await containers.create(name="x")).id for _ in range(5)]
+    for n in range(5):
+        await containers.files.create(ids[0], file=(f"{n}.txt", b"a"))
+    seen = [
+        await containers.files.delete(f.id, container_id=f.container_id)
+        async for f in containers.files.list(ids[0], limit=2)
+    ]
+    assert len(seen) == 5 and (await containers.files.list(ids[0])).data == []
+    seen = [await containers.delete(container.id) async for container in containers.list(limit=2)]
+    assert len(seen) == 5 and (await containers.list()).data == []
+
+
+async def test_a_list_of_files_goes_on_behind_one_that_was_written_again(house: House):
+    id = (await house.client.containers.create(name="x")).id
+    files = [await house.client.containers.files.create(id, file=(f"{n}.txt", b"a")) for n in range(3)]
+    await house.client.containers.files.create(id, file=("2.txt", b"b"))
+    page = await house.client.containers.files.list(id, after=files[2].id)
+    assert [file.id for file in page.data] == [files[1].id, files[0].id]
+
+
 async def test_each_use_puts_off_the_expiry(house: House):
     id = (await house.client.containers.create(name="x")).id
     file = await house.client.containers.files.create(id, file=("a.txt", b"a"))

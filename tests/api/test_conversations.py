@@ -125,3 +125,12 @@ async def test_what_is_not_there_is_a_404(tmp_path: Path) -> None:
         ):
             with pytest.raises(openai.NotFoundError):
                 await attempt
+
+
+async def test_a_list_goes_on_behind_items_that_were_deleted_while_it_was_read(tmp_path: Path) -> None:
+    async with serving(tmp_path, [HELLO]) as served:
+        id = (await served.client.conversations.create(items=[user(str(n)) for n in range(4)])).id
+        await served.client.responses.create(model="any", input="one", conversation=id)
+        items = served.client.conversations.items
+        gone = [await items.delete(item.id or "", conversation_id=id) async for item in items.list(id, limit=2)]
+        assert len(gone) == 6 and (await items.list(id)).data == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -264,3 +265,34 @@ async def test_an_expired_store_is_shown_and_refused(client: AsyncOpenAI, tmp_pa
             await call
         assert (refused.value.param, refused.value.code) == ("vector_store_id", "vector_store_expired")
     assert (await client.vector_stores.update(store.id, name="old")).name == "old"
+
+
+async def test_lists_go_on_behind_what_was_deleted_while_they_were_read(client: AsyncOpenAI):
+    async def emptied(members: Any, delete: Any) -> int:
+        """How many ``delete`` was called for."""
+        ids = [(member.id, await delete(member.id)) async for member in members(limit=2)]
+        assert [member.id async for member in members()] == []
+        return len(ids)
+
+    store = await client.vector_stores.create()
+    for _ in range(4):
+        await client.vector_stores.create()
+    files = client.vector_stores.files
+    inside = partial(files.list, store.id)
+    for delete in (partial(files.delete, vector_store_id=store.id), client.files.delete):
+        for n in range(5):
+            await files.create(store.id, file_id=await uploaded(client, f"{n}.txt"))
+        assert await emptied(inside, delete) == 5
+    assert await emptied(client.files.list, client.files.delete) == 5
+    assert await emptied(client.vector_stores.list, client.vector_stores.delete) == 5
+
+
+async def test_a_list_of_what_is_in_progress_goes_on_behind_what_is_done(tmp_path: Path, client: AsyncOpenAI):
+    store = await client.vector_stores.create()
+    ids = [await uploaded(client, f"{n}.txt") for n in range(3)]
+    for id in ids:
+        await client.vector_stores.files.create_and_poll(vector_store_id=store.id, file_id=id)
+    working = tables.vector_store_files.c.file_id != ids[2]
+    await change(tmp_path, update(tables.vector_store_files).where(working).values(status="failed"))
+    page = await client.vector_stores.files.list(store.id, filter="failed", after=ids[2])
+    assert [file.id for file in page.data] == [ids[1], ids[0]]

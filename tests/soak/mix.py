@@ -232,6 +232,5 @@ async def some(place: Place, rng: random.Random) -> int:
 
 async def tidy(place: Place) -> None:
     """Deletes the containers of those who hung up before they had begun."""
-    # All pages first: where the last one of a page is gone, the next page is not found.
-    for container in [container async for container in place.client.containers.list()]:
+    async for container in place.client.containers.list():
         await place.client.containers.delete(container.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from tools_runtime.api.mcp import McpEndpoint
 from tools_runtime.api.mcp_tools import McpLimits, McpTools
@@ -33,6 +34,7 @@ from tools_runtime.settings import Settings
 from tools_runtime.stores.conversations import ConversationStore
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.events import EventStore
+from tools_runtime.stores.paging import forget
 from tools_runtime.stores.responses import ResponseStore
 from tools_runtime.stores.retention import Retention
 from tools_runtime.stores.runs import RunStore
@@ -114,7 +116,8 @@ async def start(settings: Settings, upstreams: Router, stack: AsyncExitStack) ->
     stack.push_async_callback(background.stop)
     await background.start()
     retention = Retention(database, days=settings.retention_days)
-    _sweep(settings, (library.expire, upload_store.expire, events.expire, retention.expire), stack)
+    expiring = library.expire, upload_store.expire, events.expire, retention.expire, partial(forget, database)
+    _sweep(settings, expiring, stack)
     return Services(
         engine=engine,
         background=background,

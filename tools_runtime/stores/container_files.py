@@ -14,8 +14,10 @@ from tools_runtime import ids
 from tools_runtime.stores import Cursor, Page, StoredContainerFile
 from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.database import Database
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import container_files, containers
+
+_MEMBERS = Members(container_files.c.key, container_files.c.id, within=container_files.c.container_id)
 
 
 class ContainerFileStore:
@@ -82,7 +84,7 @@ class ContainerFileStore:
         query = _current(owner, container_id)
 
         def work(connection: Connection) -> Page[StoredContainerFile]:
-            rows = page(connection, query, container_files.c.key, container_files.c.id, cursor)
+            rows = _MEMBERS.page(connection, query, container_id, cursor)
             return as_page(*rows, _file, lambda file: file.id)
 
         return await self._database.read(work)
@@ -94,6 +96,7 @@ class ContainerFileStore:
             row = connection.execute(_files(owner, container_id).where(container_files.c.id == id)).one_or_none()
             if row is None:
                 return None
+            _MEMBERS.leave(connection, container_files.c.id == id)
             connection.execute(delete(container_files).where(container_files.c.id == id))
             shared = select(container_files.c.id).where(container_files.c.blob == row.blob).limit(1)
             return _file(row), connection.scalar(shared) is None

@@ -11,8 +11,10 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete
 from tools_runtime import ids
 from tools_runtime.stores import DAY, Cursor, NewContainer, Page, StoredContainer
 from tools_runtime.stores.database import Database
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import container_files, containers
+
+_MEMBERS = Members(containers.c.key, containers.c.id, within=containers.c.owner)
 
 _MANY = 100
 """How many are deleted in one transaction."""
@@ -83,7 +85,7 @@ class ContainerStore:
             query = query.where(containers.c.name == name)
 
         def work(connection: Connection) -> Page[StoredContainer]:
-            rows = page(connection, query, containers.c.key, containers.c.id, cursor)
+            rows = _MEMBERS.page(connection, query, owner, cursor)
             return as_page(*rows, self._container, lambda container: container.id)
 
         return await self._database.read(work)
@@ -182,5 +184,6 @@ def _delete(connection: Connection, *which: ColumnElement[bool]) -> list[str]:
     elsewhere = select(container_files.c.blob).where(~inside)
     blobs = select(container_files.c.blob).where(inside, container_files.c.blob.not_in(elsewhere)).distinct()
     unused = [*connection.scalars(blobs)]
+    _MEMBERS.leave(connection, *which)
     connection.execute(delete(containers).where(*which))
     return unused

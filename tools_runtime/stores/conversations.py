@@ -11,8 +11,10 @@ from sqlalchemy import Connection, Row, Select, and_, delete, insert, select, up
 from tools_runtime import ids
 from tools_runtime.stores import Conversation, Cursor, Page, StoredItem
 from tools_runtime.stores.database import Database
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import conversations, items
+
+_MEMBERS = Members(items.c.key, items.c.id, within=items.c.conversation_id)
 
 
 class ConversationStore:
@@ -82,7 +84,7 @@ class ConversationStore:
         def work(connection: Connection) -> Page[StoredItem] | None:
             if _find(connection, owner, id) is None:
                 return None
-            rows = page(connection, _items(owner, id), items.c.key, items.c.id, cursor)
+            rows = _MEMBERS.page(connection, _items(owner, id), id, cursor)
             return as_page(*rows, _stored_item, lambda item: item.id)
 
         return await self._database.read(work)
@@ -139,6 +141,7 @@ def _remove(connection: Connection, owner: str, id: str, item_id: str | None = N
     mine = and_(items.c.owner == owner, items.c.conversation_id == id)
     if item_id is not None:
         mine = and_(mine, items.c.id == item_id)
+        _MEMBERS.leave(connection, mine)
     gone = connection.execute(delete(items).where(mine, items.c.response_id.is_(None)))
     kept = connection.execute(update(items).where(mine).values(conversation_id=None))
     return gone.rowcount + kept.rowcount

@@ -16,8 +16,13 @@ from tools_runtime.stores.blobs import BlobStore
 from tools_runtime.stores.changes import note
 from tools_runtime.stores.connections import Unavailable
 from tools_runtime.stores.database import Database, Work
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import files, vector_store_files
+
+_MEMBERS = Members(files.c.key, files.c.id, within=files.c.owner)
+IN_VECTOR_STORES = Members(
+    vector_store_files.c.key, vector_store_files.c.file_id, within=vector_store_files.c.vector_store_id
+)
 
 
 class FileStore:
@@ -73,7 +78,7 @@ class FileStore:
             query = query.where(files.c.purpose == purpose)
 
         def work(connection: Connection) -> Page[StoredFile]:
-            return as_page(*page(connection, query, files.c.key, files.c.id, cursor), _file, lambda file: file.id)
+            return as_page(*_MEMBERS.page(connection, query, owner, cursor), _file, lambda file: file.id)
 
         return await self._database.read(work)
 
@@ -86,10 +91,12 @@ class FileStore:
         """Deletes the file, here and in every vector store. False when there is no such file."""
 
         def work(connection: Connection) -> bool:
-            keys = select(vector_store_files.c.key)
-            keys = keys.where(vector_store_files.c.owner == owner, vector_store_files.c.file_id == id)
-            note(connection, [*connection.scalars(keys)])
-            return bool(connection.execute(delete(files).where(files.c.owner == owner, files.c.id == id)).rowcount)
+            inside = vector_store_files.c.owner == owner, vector_store_files.c.file_id == id
+            note(connection, [*connection.scalars(select(vector_store_files.c.key).where(*inside))])
+            IN_VECTOR_STORES.leave(connection, *inside)
+            this = files.c.owner == owner, files.c.id == id
+            _MEMBERS.leave(connection, *this)
+            return bool(connection.execute(delete(files).where(*this)).rowcount)
 
         gone = await self._database.write(work)
         if gone:

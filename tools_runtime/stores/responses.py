@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, not_, select, update
@@ -137,11 +137,15 @@ class ResponseStore:
         """A page of what the model was given: the items of the responses before this one, then its own input. None when
         there is no such response; raises ``ApiError`` for an unknown cursor."""
         key = {"of": owner, "this": id}
+        given = _CHAIN_INPUT.params(key)
 
         def work(connection: Connection) -> Page[StoredItem] | None:
+            def place(item: str, last: Callable[..., Any]) -> int | None:
+                return connection.scalar(given.with_only_columns(last(items.c.key)).where(items.c.id == item))
+
             if connection.execute(_GET, key).one_or_none() is None:
                 return None
-            rows = page(connection, _CHAIN_INPUT.params(key), items.c.key, items.c.id, cursor)
+            rows = page(connection, given, items.c.key, cursor, place)
             return as_page(*rows, lambda row: StoredItem(row.id, row.data), lambda item: item.id)
 
         return await self._database.read(work)

@@ -275,6 +275,17 @@ container_files = Table(
 )
 """A file that is written again gets a new row; the old one stays, no longer ``current``, because it was cited."""
 
+former_members = Table(
+    "former_members",
+    metadata,
+    Column("list", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("left_at", BigInteger, nullable=False, index=True),
+    Index("ix_former_members_id", "list", "id"),
+)
+"""Where members of lists stood that are in them no more. ``list`` names the table, and whose or what's list it was."""
+
 container_usage = Table(
     "container_usage",
     metadata,

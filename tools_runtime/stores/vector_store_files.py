@@ -23,8 +23,8 @@ from tools_runtime.stores import (
 )
 from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database
-from tools_runtime.stores.files import lives
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.files import IN_VECTOR_STORES, lives
+from tools_runtime.stores.paging import as_page
 from tools_runtime.stores.schema import file_batches, files, vector_store_files, vector_stores
 
 _TABLE = vector_store_files.c
@@ -92,7 +92,8 @@ class VectorStoreFileStore:
             query = query.where(_TABLE.batch_id == batch_id)
 
         def work(connection: Connection) -> Page[VectorStoreFile]:
-            return as_page(*page(connection, query, _TABLE.key, _TABLE.file_id, cursor), member, lambda m: m.file_id)
+            rows = IN_VECTOR_STORES.page(connection, query, store_id, cursor)
+            return as_page(*rows, member, lambda m: m.file_id)
 
         return await self._database.read(work)
 
@@ -121,7 +122,9 @@ class VectorStoreFileStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return False
-            connection.execute(delete(vector_store_files).where(_TABLE.owner == owner, _TABLE.key == row.key))
+            this = _TABLE.owner == owner, _TABLE.key == row.key
+            IN_VECTOR_STORES.leave(connection, *this)
+            connection.execute(delete(vector_store_files).where(*this))
             note(connection, [row.key])
             return True
 

@@ -12,8 +12,10 @@ from tools_runtime import ids
 from tools_runtime.stores import DAY, Cursor, FileCounts, NewVectorStore, Page, VectorStore
 from tools_runtime.stores.changes import note
 from tools_runtime.stores.database import Database
-from tools_runtime.stores.paging import as_page, page
+from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import chunks, vector_store_files, vector_stores
+
+_MEMBERS = Members(vector_stores.c.key, vector_stores.c.id, within=vector_stores.c.owner)
 
 _MANY = 500
 
@@ -38,7 +40,7 @@ class VectorStoreStore:
         """A page of vector stores. Raises ``ApiError`` for an unknown cursor."""
 
         def work(connection: Connection) -> Page[VectorStore]:
-            rows, has_more = page(connection, _stores(owner), vector_stores.c.key, vector_stores.c.id, cursor)
+            rows, has_more = _MEMBERS.page(connection, _stores(owner), owner, cursor)
             usage = _usage(connection, owner, [row.id for row in rows])
             return as_page(rows, has_more, lambda row: _store(row, usage), lambda store: store.id)
 
@@ -98,6 +100,7 @@ class VectorStoreStore:
         def work(connection: Connection) -> bool:
             inside = vector_store_files.c.owner == owner, vector_store_files.c.vector_store_id == id
             note(connection, [*connection.scalars(select(vector_store_files.c.key).where(*inside))])
+            _MEMBERS.leave(connection, *_is(owner, id))
             return bool(connection.execute(delete(vector_stores).where(*_is(owner, id))).rowcount)
 
         return await self._database.write(work)
