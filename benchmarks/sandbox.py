@@ -158,7 +158,7 @@ async def _round(times: Times, pool: WarmPool, driver: DockerSandbox, engine: En
 
 
 async def _round_of_http(times: Times, http: Calls) -> None:
-    for _ in range(5):
+    for _ in range(20):
         await times.measure("HTTP, next print, as JSON", lambda: http.run(PRINT, '"2'))
         await times.measure("HTTP, next print, as a stream", lambda: http.run(PRINT, '"2', stream=True))
 

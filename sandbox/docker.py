@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from docker.errors import APIError, ImageNotFound
@@ -129,7 +130,9 @@ class DockerSandbox:
         try:
             # Attached before the start, so that no byte is missed.
             connection = await self._engine.attach(container.id)
-            measure = functools.partial(self._cpu_seconds, container)
+            # Asked for when it runs: then it has a process, by which the group is found.
+            group = functools.cache(lambda: cgroups.accounting(container.attrs["State"]["Pid"], container.id))
+            measure = functools.partial(self._cpu_seconds, container, group)
             end = functools.partial(self._end, container.id)
             stream = _Attachment(*connection, measure, end, lambda: self._remove(container.id))
         except BaseException:
@@ -163,13 +166,13 @@ class DockerSandbox:
             except APIError as error:
                 raise SandboxUnavailable(f"The Docker Engine did not start the container: {error}") from error
             with contextlib.suppress(APIError):
-                container.reload()  # now it has a process, by which its control group is found
+                container.reload()  # now it has a process
 
-    async def _cpu_seconds(self, container: Any) -> float:
+    async def _cpu_seconds(self, container: Any, group: Callable[[], Path | None]) -> float:
         """By the kernel's count where the engine runs on this machine, else by the engine's. Raises ``OSError``."""
-        group = cgroups.accounting(container.attrs["State"]["Pid"], container.id)
-        if group is not None:
-            return cgroups.cpu_seconds(group)
+        here = group()
+        if here is not None:
+            return cgroups.cpu_seconds(here)
         async with self._measuring:
             return await asyncio.to_thread(self._counted_seconds, container)
 

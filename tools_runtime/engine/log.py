@@ -31,6 +31,7 @@ class EventLog:
         self._news = asyncio.Event()
         self._taken = asyncio.Event()
         self._ended = False
+        self._silent = False
 
     @property
     def response(self) -> Response:
@@ -44,10 +45,12 @@ class EventLog:
         """Numbers, folds and publishes an event."""
         self.accumulator.fold(event)
         self._told += 1
-        self._unread.append(event)
-        self._unread_bytes += _weight(event)
         if isinstance(event, TERMINAL):
             self._ended = True
+        if self._silent and not self._ended:
+            return
+        self._unread.append(event)
+        self._unread_bytes += _weight(event)
         self._news.set()
 
     def abandon(self) -> None:
@@ -85,7 +88,9 @@ class EventLog:
                     yield ()
 
     async def finished(self) -> Response:
-        """The final response; this is a reader, too. Raises the run's error if it failed."""
+        """The final response; this is a reader, too, for whom events before the last are not kept. Raises the run's
+        error if it failed."""
+        self._silent = True
         async for _ in self.follow():
             pass
         if self.error is not None:

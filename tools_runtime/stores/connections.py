@@ -90,7 +90,8 @@ def describe(url: str) -> str:
 def refusal(error: Exception) -> Exception:
     """What ``error`` means to a caller: ``OSError`` with ``ENOSPC`` where the database's disk is full, ``Unavailable``
     where it is not there, else ``error`` itself."""
-    cause = error.orig if isinstance(error, DBAPIError) else None
+    # What fails to begin is not wrapped.
+    cause = error.orig if isinstance(error, DBAPIError) else error
     state = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
     if state in _FULL:
         return _caused(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), error)
@@ -118,7 +119,8 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock first: one that reads and then writes would fail where it cannot wait for its turn.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
 
 
 def _begin_postgres(connection: Connection) -> None:

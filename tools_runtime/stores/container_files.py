@@ -76,8 +76,7 @@ class ContainerFileStore:
 
     async def current(self, owner: str, container_id: str) -> list[StoredContainerFile]:
         """The latest version of each file."""
-        of = {"of": owner, "container": container_id}
-        return await self._database.read(lambda connection: [*map(_file, connection.execute(_CURRENT, of))])
+        return await self._database.read(lambda connection: current_files(connection, owner, container_id))
 
     async def page(self, owner: str, container_id: str, cursor: Cursor) -> Page[StoredContainerFile]:
         """A page of the latest versions. Raises ``ApiError`` for an unknown cursor."""
@@ -132,6 +131,11 @@ class ContainerFileStore:
         """Deletes bytes that no row names any more."""
         for blob in blobs:
             await asyncio.to_thread(self._blobs.delete, blob)
+
+
+def current_files(connection: Connection, owner: str, container_id: str) -> list[StoredContainerFile]:
+    """The latest version of each file."""
+    return [*map(_file, connection.execute(_CURRENT, {"of": owner, "container": container_id}))]
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, or_, select, update
 
 from tools_runtime import ids
-from tools_runtime.stores import DAY, Cursor, NewContainer, Page, StoredContainer
+from tools_runtime.stores import DAY, Cursor, NewContainer, Page, StoredContainer, StoredContainerFile
+from tools_runtime.stores.container_files import current_files
 from tools_runtime.stores.database import Database
 from tools_runtime.stores.paging import Members, as_page
 from tools_runtime.stores.schema import container_files, containers
@@ -20,7 +21,7 @@ _MANY = 100
 """How many are deleted in one transaction."""
 
 _HERE = select(containers.c.id).where(
-    containers.c.id.in_(bindparam("ids", expanding=True)), containers.c.worker == bindparam("here"), ~containers.c.ended
+    containers.c.id == bindparam("container"), containers.c.worker == bindparam("here"), ~containers.c.ended
 )
 
 
@@ -110,8 +111,13 @@ class ContainerStore:
     async def here(self, ids: Collection[str]) -> set[str]:
         """Those of the containers whose session is in this process: the others were deleted, have expired or were begun
         again by another process."""
-        asked = {"ids": list(ids), "here": self._worker}
-        return await self._database.read(lambda connection: {*connection.scalars(_HERE, asked)})
+        return await self._database.read(lambda connection: {id for id in ids if self._is_here(connection, id)})
+
+    async def files_here(self, owner: str, id: str) -> list[StoredContainerFile] | None:
+        """The latest version of each file; None when the container's session is not in this process any more."""
+        return await self._database.read(
+            lambda connection: current_files(connection, owner, id) if self._is_here(connection, id) else None
+        )
 
     async def keep_active(self, used_at: Mapping[str, float]) -> None:
         """Notes when each of the containers was last used here; another process may have used it later."""
@@ -144,6 +150,9 @@ class ContainerStore:
             return _delete(connection, containers.c.id.in_([*connection.scalars(some)]))
 
         return await self._database.write(work)
+
+    def _is_here(self, connection: Connection, id: str) -> bool:
+        return connection.scalar(_HERE, {"container": id, "here": self._worker}) is not None
 
     def _here(self) -> ColumnElement[bool]:
         return or_(containers.c.worker.is_(None), containers.c.worker == self._worker)

@@ -69,12 +69,15 @@ class Sessions:
 
     async def of(self, container: Container) -> Session:
         """The container's session, with its files as they are stored; it begins if there is none."""
-        if container.running:
-            _, stored = await asyncio.gather(self.agree([container]), self._transfer.current(container))
-        if not container.running:
-            return await self.open(container)
-        await self._transfer.refresh(container, container.running, stored)
-        return container.running
+        session = container.running
+        if session is not None:
+            stored = await self._store.files_here(container.owner, container.id)
+            if stored is None:
+                await self._give_up(container, session)
+            elif container.running:
+                await self._transfer.refresh(container, session, stored)
+                return session
+        return await self.open(container)
 
     async def open(self, container: Container) -> Session:
         """Begins the session, with the files that are stored for the container. Raises ``SandboxError``."""
@@ -134,9 +137,13 @@ class Sessions:
         sessions = {container: container.running for container in containers if container.running}
         here = await self._store.here([container.id for container in sessions]) if sessions else set()
         for container, session in sessions.items():
-            if container.id not in here and container.session is session:
-                self._forget(container)
-                await session.close()
+            if container.id not in here:
+                await self._give_up(container, session)
+
+    async def _give_up(self, container: Container, session: Session) -> None:
+        if container.session is session:
+            self._forget(container)
+            await session.close()
 
     def _forget(self, container: Container) -> Session | None:
         """A response that still runs may begin the container again at any time: from here on with another session.
