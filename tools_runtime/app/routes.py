@@ -29,9 +29,10 @@ from tools_runtime.upstreams.rewriting import QueryRewriter
 
 def add_routes(app: FastAPI, settings: Settings, services: Services) -> None:
     limit = settings.max_request_bytes
+    # The first is found first.
+    app.include_router(responses.router(services.engine, services.background, services.responses, limit))
     app.include_router(context.router(services.contexts, limit))
     app.include_router(background.router(services.background))
-    app.include_router(responses.router(services.engine, services.background, services.responses, limit))
     app.include_router(websocket.router(services.engine, _socket_limits(settings)))
     if services.mcp is not None:
         app.router.routes.append(services.mcp.route())

@@ -35,6 +35,7 @@ class Meter:
             await self._reading
 
     async def _read(self) -> None:
+        await asyncio.sleep(0)  # after whoever waits for the cell
         while self._unread:
             seconds, self._unread = self._unread, 0.0
             try:
