@@ -60,7 +60,7 @@ class Child:
 
     def read_printed(self) -> bytes:
         with contextlib.suppress(BlockingIOError):
-            return os.read(self.printed, 2**20)
+            return os.read(self.printed, 2**16)
         return b""
 
     def interrupt(self) -> None:

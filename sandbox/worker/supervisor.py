@@ -31,6 +31,8 @@ BEGIN_SECONDS = 10
 MAX_FILES = 200
 """Changed files that a cell's end reports."""
 CHUNK_BYTES = 4 * 2**20
+READ_BYTES = 2**16
+"""As much as a pipe holds; a larger buffer would be mapped and unmapped for each read."""
 
 
 @dataclass
@@ -104,14 +106,17 @@ class Supervisor:
         self._tell({"event": event, "id": id, **header}, blob)
 
     def _tell(self, header: dict[str, Any], blob: bytes) -> None:
-        data = memoryview(encode(header, blob))
+        self._write(encode(header, blob))
+
+    def _write(self, frames: bytes) -> None:
+        data = memoryview(frames)
         while data:
             data = data[os.write(self._replies, data) :]
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _read_requests(self) -> bool:
-        data = os.read(self._requests, 2**20)
+        data = os.read(self._requests, READ_BYTES)
         for frame in self._parser.feed(data):
             if self._proxy is not None and frame.header["op"] == "stream":
                 self._proxy.take(frame)
@@ -214,16 +219,16 @@ class Supervisor:
         cell, self._cell = self._cell, None
         self._kill_leftovers()
         changed = [[name, stamp[0]] for name, stamp in self._listing().items() if cell.before.get(name) != stamp]
-        for header, blob in cell.outputs.frames():
-            self._reply(cell.id, blob=blob, **header)
-        self._reply(
-            cell.id,
-            "done",
-            status=verdict,
-            restarted=self._state_lost,
-            files=changed[:MAX_FILES],
-            dropped=cell.outputs.dropped,
-        )
+        end = {
+            "event": "done",
+            "status": verdict,
+            "restarted": self._state_lost,
+            "files": changed[:MAX_FILES],
+            "dropped": cell.outputs.dropped,
+        }
+        frames = [*cell.outputs.frames(), (end, b"")]
+        # At once: on its way to the server each piece wakes several processes.
+        self._write(b"".join(encode({"id": cell.id, **header}, blob) for header, blob in frames))
         self._state_lost = False
 
     # --- the kernel --------------------------------------------------------------------------------------------------
@@ -295,7 +300,7 @@ class Supervisor:
         """Kills all processes but this one and the kernel, as often as new ones appear."""
         spared = {1, self._child.pid if self._child is not None else 1}
         for _ in range(100):
-            others = _living() - spared
+            others = _living(spared)
             if not others:
                 return
             for signal_number in (signal.SIGSTOP, signal.SIGKILL):
@@ -307,14 +312,13 @@ class Supervisor:
                     os.waitpid(pid, 0)
 
 
-def _living() -> set[int]:
-    """All processes of the session, except those that only wait for their parent to take note of their end."""
+def _living(spared: set[int]) -> set[int]:
+    """All other processes of the session, except those that only wait for their parent to take note of their end."""
     pids = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                if file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X"):
-                    pids.add(int(name))
+    for pid in {int(name) for name in os.listdir("/proc") if name.isdigit()} - spared:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+            if file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X"):
+                pids.add(pid)
     return pids
 
 
