@@ -40,8 +40,9 @@ async def _complete(request: web.Request) -> web.Response:
 class Calls:
     """A server with one container that is in use."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession, container: str) -> None:
+    def __init__(self, url: str, model: str, http: aiohttp.ClientSession, container: str) -> None:
         self._url = url
+        self._model = model
         self._http = http
         self._body = {"model": "m", "tools": [{"type": "code_interpreter", "container": container}]}
 
@@ -50,6 +51,13 @@ class Calls:
         async with self._http.post(f"{self._url}/v1/responses", json={**self._body, "input": code, **options}) as reply:
             text = await reply.text()
             assert reply.status == 200 and told in text, text
+
+    async def ask_model(self) -> None:
+        """What the model server takes by itself for the two turns of such a response."""
+        for _ in range(2):
+            body = {"messages": [{"role": "tool", "content": "2"}]}
+            async with self._http.post(f"{self._model}/chat/completions", json=body) as reply:
+                await reply.read()
 
 
 @asynccontextmanager
@@ -61,11 +69,11 @@ async def calls(data: Path) -> AsyncIterator[Calls]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", model).start()
-    url = f"http://127.0.0.1:{port}"
+    url, model_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{model}/v1"
     environment = {
         "TOOLS_RUNTIME_PORT": str(port),
         "TOOLS_RUNTIME_DATA": str(data),
-        "TOOLS_RUNTIME_UPSTREAM_URL": f"http://127.0.0.1:{model}/v1",
+        "TOOLS_RUNTIME_UPSTREAM_URL": model_url,
         "TOOLS_RUNTIME_SANDBOX": "docker",
         "TOOLS_RUNTIME_SANDBOX_WARM": "0",
     }
@@ -76,7 +84,7 @@ async def calls(data: Path) -> AsyncIterator[Calls]:
         ):
             async with http.post(f"{url}/v1/containers", json={"name": "benchmark"}) as reply:
                 container = (await reply.json())["id"]
-            running = Calls(url, http, container)
+            running = Calls(url, model_url, http, container)
             await running.run("print(1 + 1)", "2")
             yield running
     finally:

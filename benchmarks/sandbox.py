@@ -161,6 +161,7 @@ async def _round_of_http(times: Times, http: Calls) -> None:
     for _ in range(20):
         await times.measure("HTTP, next print, as JSON", lambda: http.run(PRINT, '"2'))
         await times.measure("HTTP, next print, as a stream", lambda: http.run(PRINT, '"2', stream=True))
+        await times.measure("of that, the scripted model", http.ask_model)
 
 
 async def _round_of_jupyter(times: Times, jupyter: Notebook) -> None:

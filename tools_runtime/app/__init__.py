@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from tools_runtime import __version__
 from tools_runtime.api import auth, document, errors, metrics, request_ids
+from tools_runtime.app.memory import bound_arenas
 from tools_runtime.app.routes import add_routes
 from tools_runtime.app.services import start
 from tools_runtime.settings import Settings
@@ -19,6 +20,7 @@ from tools_runtime.upstreams.router import Router, build
 def create_app(settings: Settings, router: Router | None = None) -> FastAPI:
     """The server. Its services start and stop with its lifespan. ``router`` replaces the model servers of the settings,
     for tests and benchmarks."""
+    bound_arenas()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
