@@ -31,8 +31,8 @@ QUIET_SECONDS = 60
 _PAUSE = 0.2
 """Seconds between two rounds."""
 MEMORY = 80 * 2**20
-"""By which the resident memory may have grown, in bytes: 15 to 30 MB after 600 actions. Most of it comes while files are
-read in, by what torch keeps of texts of different lengths (``retrieval/torch_caches.py``)."""
+"""By which the resident memory may have grown, in bytes: 15 to 30 MB after 600 actions. Most of it comes while files
+are read in, by what torch keeps of texts of different lengths (``retrieval/torch_caches.py``)."""
 POOLS = {"threads": 16, "files": 16}
 """By how much pools of threads and of database connections may have grown since the warm-up."""
 OBJECTS = 20_000
