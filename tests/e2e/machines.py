@@ -25,12 +25,6 @@ def memory(ids: Iterable[str], engine: str = USUAL) -> set[int]:
     return set(map(int, docker(engine, "inspect", "--format", "{{.HostConfig.Memory}}", *ids).split()))
 
 
-def has(id: str, path: str, engine: str = USUAL) -> bool:
-    """Whether there is such a file in the container."""
-    command = ["docker", "--host", engine, "exec", id, "test", "-e", path]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
 def docker(engine: str, *arguments: str) -> str:
     command = ["docker", "--host", engine, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
