@@ -72,11 +72,13 @@ class SecondEngine:
 
     def _command(self) -> list[str]:
         folder = self._folder
+        # A namespace must not end with an underscore or have two in a row, which folders of tempfile's may.
+        namespace = folder.name.replace("_", "-u")
         options = [
             *("--config-file", f"{folder}/daemon.json", "--host", self.url, "--bridge=none", "--iptables=false"),
             *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "--pidfile", f"{folder}/pid"),
             # The containerd that runs already may serve both, each under its own names.
-            *("--containerd-namespace", folder.name, "--containerd-plugins-namespace", f"{folder.name}-plugins"),
+            *("--containerd-namespace", namespace, "--containerd-plugins-namespace", f"{namespace}-plugins"),
         ]
         if self._certificates is None:
             return ["unshare", "--net", "dockerd", *options]

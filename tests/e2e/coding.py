@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import orjson
+import sandboxes
 from aiohttp import web
 from openai import AsyncOpenAI
 from openai.types.responses import Response, ResponseCodeInterpreterToolCall
@@ -14,6 +16,7 @@ from upstreams import fake_server as fake
 from upstreams.fake_server import chunk, tool_chunk
 
 AUTO: Any = {"type": "auto"}
+WARM = 1
 
 
 async def reply(request: web.Request) -> web.StreamResponse:
@@ -34,6 +37,22 @@ async def running() -> AsyncIterator[str]:
     async with fake.running() as server:
         server.answer(reply)
         yield server.url
+
+
+@contextlib.asynccontextmanager
+async def settings(data: Path, **others: Any) -> AsyncIterator[dict[str, Any]]:
+    """Of a server on this folder whose model is such a one."""
+    async with running() as url:
+        yield {"data": data, "upstream_url": url, "upstream_retries": 0, **others}
+
+
+def in_docker() -> dict[str, Any]:
+    """Settings of a server whose containers are ready before they are needed, and may be busy for long."""
+    return {"sandbox": "docker", "sandbox_image": sandboxes.image(), "sandbox_warm": WARM, "sandbox_cell_seconds": 250}
+
+
+def client(url: str) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
 
 
 async def run(

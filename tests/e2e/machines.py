@@ -12,8 +12,17 @@ from sandbox.flags import LABEL
 
 def of(data: Path, engine: str = USUAL) -> list[str]:
     """The ids of those of the server on this folder."""
+    return _listed(data, engine, "--all")
+
+
+def running(data: Path, engine: str = USUAL) -> list[str]:
+    """Those that run by now: one that was only made is not ended with its server, but by the next one."""
+    return _listed(data, engine)
+
+
+def _listed(data: Path, engine: str, *options: str) -> list[str]:
     (worker,) = [file.read_text() for file in data.glob("index/*/worker")]
-    return docker(engine, "ps", "--all", "--quiet", "--filter", f"label={LABEL}={worker}").split()
+    return docker(engine, "ps", *options, "--quiet", "--filter", f"label={LABEL}={worker}").split()
 
 
 def kill(ids: Iterable[str], engine: str = USUAL) -> None:
@@ -23,6 +32,12 @@ def kill(ids: Iterable[str], engine: str = USUAL) -> None:
 def memory(ids: Iterable[str], engine: str = USUAL) -> set[int]:
     """Their limits of memory, in bytes."""
     return set(map(int, docker(engine, "inspect", "--format", "{{.HostConfig.Memory}}", *ids).split()))
+
+
+def has(id: str, path: str, engine: str = USUAL) -> bool:
+    """Whether there is such a file in the container."""
+    command = ["docker", "--host", engine, "exec", id, "test", "-e", path]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def docker(engine: str, *arguments: str) -> str:

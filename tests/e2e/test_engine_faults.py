@@ -12,57 +12,54 @@ import pytest_asyncio
 import sandboxes
 from command import serving
 from engines import SecondEngine, engine
-from openai import AsyncOpenAI
 from sandboxes import until
 
 from e2e import coding, machines
-from e2e.coding import call_of, run
+from e2e.coding import WARM, call_of, client, run
 from sandbox.engine import USUAL
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-WARM = 1
-FOREVER = "while True: pass"
+BEGUN = "/tmp/begun"
+FOREVER = f"open('{BEGUN}', 'w').close()\nwhile True: pass"
 LOST = "The code did not run: The sandbox has ended."
 
 
 @pytest.fixture(scope="module")
-def second() -> Iterator[SecondEngine]:
-    """An engine that may be killed."""
+def other() -> Iterator[SecondEngine]:
     with engine(sandboxes.image()) as running:
         yield running
+
+
+@pytest.fixture
+def second(other: SecondEngine) -> Iterator[SecondEngine]:
+    """An engine that may be killed."""
+    yield other
+    other.start()
+
+
+async def begun(data: Path, url: str) -> None:
+    """Returns when a cell runs in one of the server's containers at this engine, some moments after it was told."""
+    await until(lambda: any(machines.has(id, BEGUN, url) for id in machines.of(data, url)), 60)
 
 
 @pytest_asyncio.fixture
 async def configured(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
     """Settings of a server whose model runs what it is sent."""
-    async with coding.running() as url:
-        yield {
-            "data": tmp_path / "data",
-            "upstream_url": url,
-            "upstream_retries": 0,
-            "sandbox": "docker",
-            "sandbox_image": sandboxes.image(),
-            "sandbox_runtime": "runc",
-            "sandbox_warm": WARM,
-            "sandbox_cell_seconds": 250,
-        }
-
-
-def client(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+    async with coding.settings(tmp_path / "data", **coding.in_docker(), sandbox_runtime="runc") as settings:
+        yield settings
 
 
 async def test_an_engine_that_is_killed_fails_its_calls_in_a_line_until_it_is_back(
     configured: dict[str, Any], second: SecondEngine
 ) -> None:
-    data, began = configured["data"], asyncio.Event()
+    data = configured["data"]
     log = data.parent / "log"
     with serving(log, variables={"DOCKER_HOST": second.url}, **configured) as url:
         async with client(url) as api:
             first = await run(api, "x = 1; open('kept.txt', 'w').write('sesame')")
-            cell = asyncio.create_task(run(api, FOREVER, previous=first.id, began=began.set))
-            await asyncio.wait_for(began.wait(), 60)
+            cell = asyncio.create_task(run(api, FOREVER, previous=first.id))
+            await begun(data, second.url)
             second.kill()
             lost = await cell
             assert (lost.status, call_of(lost).status, lost.output_text) == ("completed", "failed", LOST)
@@ -76,14 +73,14 @@ async def test_an_engine_that_is_killed_fails_its_calls_in_a_line_until_it_is_ba
             code = "print(open('kept.txt').read(), 'x' in globals())"
             assert (await run(api, code, previous=down.id)).output_text == "sesame False"
             await until(lambda: len(machines.of(data, second.url)) == 1 + WARM, 240)
-    assert machines.of(data, second.url) == []
+    await until(lambda: machines.of(data, second.url) == [], 60)
     assert "Traceback" not in log.read_text()
 
 
 async def test_of_two_engines_one_is_killed_and_the_other_goes_on(
     configured: dict[str, Any], second: SecondEngine
 ) -> None:
-    data, began = configured["data"], [asyncio.Event(), asyncio.Event()]
+    data = configured["data"]
     log = data.parent / "log"
     hosts = f"{USUAL},{second.url}"
 
@@ -94,13 +91,11 @@ async def test_of_two_engines_one_is_killed_and_the_other_goes_on(
         async with client(url) as api:
             firsts = [await run(api, f"open('kept.txt', 'w').write('{n}')") for n in range(2)]
             await until(lambda: where() == {USUAL: 1 + WARM, second.url: 1 + WARM}, 240)
-            wait = "import os, time\nwhile not os.path.exists('/tmp/go'): time.sleep(0.05)\nopen('kept.txt').read()"
-            cells = [
-                asyncio.create_task(run(api, wait, previous=first.id, began=event.set))
-                for first, event in zip(firsts, began, strict=True)
-            ]
-            for event in began:
-                await asyncio.wait_for(event.wait(), 60)
+            wait = f"import os, time\nopen('{BEGUN}', 'w').close()\n"
+            wait += "while not os.path.exists('/tmp/go'): time.sleep(0.05)\nopen('kept.txt').read()"
+            cells = [asyncio.create_task(run(api, wait, previous=first.id)) for first in firsts]
+            for engine_url in (USUAL, second.url):
+                await begun(data, engine_url)
             second.kill()
             done, running = await asyncio.wait(cells, return_when=asyncio.FIRST_COMPLETED)
             (lost,), (going,) = [task.result() for task in done], running
@@ -119,6 +114,6 @@ async def test_of_two_engines_one_is_killed_and_the_other_goes_on(
             await until(lambda: where()[second.url] == WARM, 240)
             assert (await run(api, "print(3)")).output_text == "3"
             await until(lambda: where()[second.url] == 1 + WARM, 240)
-    assert where() == {USUAL: 0, second.url: 0}
+    await until(lambda: where() == {USUAL: 0, second.url: 0}, 60)
     said = log.read_text()
     assert f"{second.url} runs no sandboxes for the time being" in said and "Traceback" not in said

@@ -12,17 +12,15 @@ from typing import Any
 import openai
 import pytest
 import pytest_asyncio
-import sandboxes
 from command import killable, serving
 from openai import AsyncOpenAI
 from sandboxes import until
 
 from e2e import coding, machines
-from e2e.coding import call_of, run
+from e2e.coding import WARM, call_of, client, run
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-WARM = 1
 FOREVER = "while True: pass"
 LOST = "The code did not run: The sandbox has ended."
 
@@ -30,20 +28,8 @@ LOST = "The code did not run: The sandbox has ended."
 @pytest_asyncio.fixture
 async def configured(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
     """Settings of a server whose model runs what it is sent."""
-    async with coding.running() as url:
-        yield {
-            "data": tmp_path / "data",
-            "upstream_url": url,
-            "upstream_retries": 0,
-            "sandbox": "docker",
-            "sandbox_image": sandboxes.image(),
-            "sandbox_warm": WARM,
-            "sandbox_cell_seconds": 250,
-        }
-
-
-def client(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+    async with coding.settings(tmp_path / "data", **coding.in_docker()) as settings:
+        yield settings
 
 
 async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Path, configured: dict[str, Any]) -> None:
@@ -54,11 +40,11 @@ async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Pat
             id = call_of(first).container_id
             cell = asyncio.create_task(run(api, FOREVER, id, began=began.set))
             await asyncio.wait_for(began.wait(), 60)
-            await until(lambda: len(machines.of(data)) == 1 + WARM)
+            await until(lambda: len(machines.running(data)) == 1 + WARM, 60)
             await asyncio.to_thread(kill)
             with pytest.raises(openai.APIError):
                 await cell
-    await until(lambda: not machines.of(data))
+    await until(lambda: not machines.of(data), 60)
     with killable(log, **configured) as (url, kill):
         async with client(url) as api:
             assert (await api.containers.retrieve(id)).status == "expired"
@@ -69,7 +55,7 @@ async def test_a_killed_server_leaves_no_machine_and_loses_no_file(tmp_path: Pat
                 await run(api, "1", id)
             again = await run(api, "print(open('kept.txt').read(), 'x' in globals())", previous=first.id)
             assert again.output_text == "sesame False" and call_of(again).container_id != id
-    await until(lambda: not machines.of(data))
+    await until(lambda: not machines.of(data), 60)
 
 
 async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(configured: dict[str, Any]) -> None:
@@ -86,9 +72,9 @@ async def test_a_killed_container_fails_its_call_and_the_next_one_begins_anew(co
             assert second.output_text == LOST
             third = await run(api, "print(open('kept.txt').read())", previous=second.id)
             assert third.output_text == "sesame"
-            await until(lambda: len(machines.of(data)) == 1 + WARM)
+            await until(lambda: len(machines.of(data)) == 1 + WARM, 60)
             assert not warm & set(machines.of(data))
-    assert machines.of(data) == []
+    await until(lambda: machines.of(data) == [], 60)
 
 
 async def test_whoever_goes_while_code_runs_stops_it_and_loses_nothing(configured: dict[str, Any]) -> None:
@@ -197,7 +183,7 @@ async def test_a_crowd_on_a_full_pool_is_served_or_told_and_leaves_nothing(confi
             meet = "import time; time.sleep(2); print('here')"
             met = await asyncio.gather(*(run(api, meet) for _ in range(PLACES)))
             assert [response.output_text for response in met] == ["here"] * PLACES
-    assert machines.of(configured["data"]) == []
+    await until(lambda: machines.of(configured["data"]) == [], 60)
 
 
 async def _one(api: AsyncOpenAI, number: int) -> str:

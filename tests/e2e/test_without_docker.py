@@ -14,11 +14,10 @@ import pytest
 import pytest_asyncio
 import sandboxes
 from command import killable, serving
-from openai import AsyncOpenAI
 from sandboxes import until
 
 from e2e import coding
-from e2e.coding import call_of, run
+from e2e.coding import call_of, client, run
 from sandbox.build import export
 from sandbox.cgroups import Groups
 
@@ -35,12 +34,8 @@ async def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     rootfs = Path("/var/tmp/tools-runtime-tests/sandbox")
     await asyncio.to_thread(export, await asyncio.to_thread(sandboxes.image), rootfs)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere")
-    async with coding.running() as url:
-        yield {"data": tmp_path / "data", "upstream_url": url, "upstream_retries": 0, "sandbox_rootfs": rootfs}
-
-
-def client(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=120)
+    async with coding.settings(tmp_path / "data", sandbox_rootfs=rootfs) as settings:
+        yield settings
 
 
 def groups(data: Path) -> Groups:
