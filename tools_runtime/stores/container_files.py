@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, func, insert, select, update
 
 from tools_runtime import ids
 from tools_runtime.stores import Cursor, Page, StoredContainerFile
@@ -95,8 +95,7 @@ class ContainerFileStore:
             row = connection.execute(_files(owner, container_id).where(container_files.c.id == id)).one_or_none()
             if row is None:
                 return None
-            _MEMBERS.leave(connection, container_files.c.id == id)
-            connection.execute(delete(container_files).where(container_files.c.id == id))
+            _MEMBERS.delete(connection, container_files.c.id == id)
             shared = select(container_files.c.id).where(container_files.c.blob == row.blob).limit(1)
             return _file(row), connection.scalar(shared) is None
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, insert, or_, select, update
 
 from tools_runtime import ids
 from tools_runtime.stores import DAY, Cursor, NewContainer, Page, StoredContainer, StoredContainerFile
@@ -193,6 +193,5 @@ def _delete(connection: Connection, *which: ColumnElement[bool]) -> list[str]:
     elsewhere = select(container_files.c.blob).where(~inside)
     blobs = select(container_files.c.blob).where(inside, container_files.c.blob.not_in(elsewhere)).distinct()
     unused = [*connection.scalars(blobs)]
-    _MEMBERS.leave(connection, *which)
-    connection.execute(delete(containers).where(*which))
+    _MEMBERS.delete(connection, *which)
     return unused

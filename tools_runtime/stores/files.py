@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, insert, or_, select
 
 from tools_runtime import ids
 from tools_runtime.stores import Cursor, NewFile, Page, StoredFile
@@ -94,9 +94,7 @@ class FileStore:
             inside = vector_store_files.c.owner == owner, vector_store_files.c.file_id == id
             note(connection, [*connection.scalars(select(vector_store_files.c.key).where(*inside))])
             IN_VECTOR_STORES.leave(connection, *inside)
-            this = files.c.owner == owner, files.c.id == id
-            _MEMBERS.leave(connection, *this)
-            return bool(connection.execute(delete(files).where(*this)).rowcount)
+            return bool(_MEMBERS.delete(connection, files.c.owner == owner, files.c.id == id))
 
         gone = await self._database.write(work)
         if gone:

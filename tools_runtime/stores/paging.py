@@ -22,15 +22,20 @@ class Members:
     """Rows of which lists are made: one for each value of ``within``, ordered by ``key``.
 
     A client that deletes what it lists goes on behind an id that is gone, so the places of rows are kept for a day
-    after they left their list: say ``leave`` before they do.
+    after they left their list: ``delete`` them here, or say ``leave`` before they do it otherwise.
     """
 
     key: Column[int]
     id: Column[str]
     within: Column[str]
 
+    def delete(self, connection: Connection, *which: ColumnElement[bool]) -> int:
+        """Deletes rows and keeps their places. Returns how many they were."""
+        self.leave(connection, *which)
+        return connection.execute(delete(self.key.table).where(*which)).rowcount
+
     def leave(self, connection: Connection, *which: ColumnElement[bool]) -> None:
-        """Keeps the places of rows that are about to be deleted, or taken out of their list."""
+        """Keeps the places of rows that are about to go with others, or to be taken out of their list."""
         name = literal(f"{self.key.table.name}/") + self.within
         gone = select(name, self.id, self.key, literal(int(time.time()))).where(*which)
         connection.execute(insert(former).from_select([column.name for column in former.c], gone))

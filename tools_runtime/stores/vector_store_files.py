@@ -122,9 +122,7 @@ class VectorStoreFileStore:
             row = connection.execute(query).one_or_none()
             if row is None:
                 return False
-            this = _TABLE.owner == owner, _TABLE.key == row.key
-            IN_VECTOR_STORES.leave(connection, *this)
-            connection.execute(delete(vector_store_files).where(*this))
+            IN_VECTOR_STORES.delete(connection, _TABLE.owner == owner, _TABLE.key == row.key)
             note(connection, [row.key])
             return True
 

@@ -100,8 +100,7 @@ class VectorStoreStore:
         def work(connection: Connection) -> bool:
             inside = vector_store_files.c.owner == owner, vector_store_files.c.vector_store_id == id
             note(connection, [*connection.scalars(select(vector_store_files.c.key).where(*inside))])
-            _MEMBERS.leave(connection, *_is(owner, id))
-            return bool(connection.execute(delete(vector_stores).where(*_is(owner, id))).rowcount)
+            return bool(_MEMBERS.delete(connection, *_is(owner, id)))
 
         return await self._database.write(work)
 
