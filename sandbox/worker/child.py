@@ -15,6 +15,8 @@ from sandbox.worker.outputs import Outputs
 
 SEND_SECONDS = 5
 """A kernel that takes longer to read a cell's code reads nothing."""
+PIPE_BYTES = 2**16
+"""What is read of a pipe at once: as much as it holds. A larger buffer would be mapped and unmapped for each read."""
 
 
 class Child:
@@ -60,7 +62,7 @@ class Child:
 
     def read_printed(self) -> bytes:
         with contextlib.suppress(BlockingIOError):
-            return os.read(self.printed, 2**16)
+            return os.read(self.printed, PIPE_BYTES)
         return b""
 
     def interrupt(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from sandbox.frames import Frame, FrameError, Parser, encode
 from sandbox.worker import files
-from sandbox.worker.child import Child
+from sandbox.worker.child import PIPE_BYTES, Child
 from sandbox.worker.egress import ENVIRONMENT, Proxy
 from sandbox.worker.outputs import Outputs
 
@@ -31,8 +31,6 @@ BEGIN_SECONDS = 10
 MAX_FILES = 200
 """Changed files that a cell's end reports."""
 CHUNK_BYTES = 4 * 2**20
-READ_BYTES = 2**16
-"""As much as a pipe holds; a larger buffer would be mapped and unmapped for each read."""
 
 
 @dataclass
@@ -116,7 +114,7 @@ class Supervisor:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def _read_requests(self) -> bool:
-        data = os.read(self._requests, READ_BYTES)
+        data = os.read(self._requests, PIPE_BYTES)
         for frame in self._parser.feed(data):
             if self._proxy is not None and frame.header["op"] == "stream":
                 self._proxy.take(frame)
