@@ -146,9 +146,9 @@ def test_a_turn_that_does_not_come_in_time_is_no_bug(url: str, tmp_path: Path):
         other.execute("BEGIN EXCLUSIVE")
         with engine.connect() as one, pytest.raises(OperationalError) as sqlite_says:
             one.execute(text("CREATE TABLE x (y)"))
-        with closing(sqlite3.connect(tmp_path / "busy.db", timeout=0)) as two:
-            with pytest.raises(sqlite3.OperationalError) as driver_says:
-                two.execute("BEGIN IMMEDIATE")
+        third = sqlite3.connect(tmp_path / "busy.db", timeout=0)
+        with closing(third), pytest.raises(sqlite3.OperationalError) as driver_says:
+            third.execute("BEGIN IMMEDIATE")
     engine.dispose()
     for said in (postgres_says, sqlite_says, driver_says):
         assert isinstance(refusal(said.value), Unavailable)
